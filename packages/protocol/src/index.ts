@@ -1,0 +1,1 @@
+export { codeOf, type ErrorCode, type ErrorDetails, errorCodes, messageOf, OcelliError } from "./errors.ts";

@@ -1,0 +1,95 @@
+import type { Rational } from "./rational.ts";
+
+/** What discovery yields. A `Device` is a thing attached now; the registry gives it a lasting identity. */
+
+export interface FrameSize {
+  readonly width: number;
+  readonly height: number;
+  /** Frame intervals in seconds as the driver says them, shortest first. Empty when the driver does not tell. */
+  readonly intervals: readonly Rational[];
+}
+
+export interface PixelFormat {
+  /** V4L2 FourCC (`YUYV`, `MJPG`, `H264`, `HEVC`); for network and virtual cameras the same four letters. */
+  readonly fourcc: string;
+  readonly description: string;
+  /** The driver hands out encoded frames (V4L2_FMT_FLAG_COMPRESSED). */
+  readonly compressed: boolean;
+  readonly sizes: readonly FrameSize[];
+  /** Where the driver takes any size of a range; `sizes` then holds the customary ones within it. */
+  readonly range?: {
+    readonly minWidth: number;
+    readonly maxWidth: number;
+    readonly stepWidth: number;
+    readonly minHeight: number;
+    readonly maxHeight: number;
+    readonly stepHeight: number;
+  };
+}
+
+export interface DeviceCapabilities {
+  readonly driver: string;
+  readonly card: string;
+  readonly busInfo: string;
+  readonly formats: readonly PixelFormat[];
+  /** The format the device is set to now, if it says. */
+  readonly current?: { readonly fourcc: string; readonly width: number; readonly height: number };
+}
+
+/** What makes a camera the same camera after re-plugging. Compared by `cameras/identity.ts`. */
+export interface DeviceIdentity {
+  readonly serial?: string;
+  /** `046d:0825` for USB. */
+  readonly vendorProduct?: string;
+  /** Where it is attached: `usb-0000:00:14.0-1.2`, `platform:vivid-000`; a URL without credentials; `virtual:0`. */
+  readonly busPath: string;
+  readonly name: string;
+  /** Tells several capture nodes of one physical device apart (0 for the first). */
+  readonly index: number;
+}
+
+export interface CaptureInput {
+  /** ffmpeg arguments up to and including `-i <input>`. */
+  readonly args: readonly string[];
+  /** Environment the arguments rely on. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** `copy` when the input already gives MJPEG, H.264 or HEVC; otherwise ffmpeg output arguments that encode it once. */
+  readonly video: "copy" | { readonly encodeArgs: readonly string[] };
+  readonly timeSource: "kernel" | "arrival";
+  /** Audio of the input is taken along by stream copy where MP4 can hold it. */
+  readonly audio: boolean;
+}
+
+export type DeviceKind = "v4l2" | "rtsp" | "http" | "file" | "virtual";
+
+export interface Device {
+  readonly kind: DeviceKind;
+  readonly identity: DeviceIdentity;
+  /** Name for people, such as the card's name. */
+  readonly name: string;
+  /** `/dev/videoN` of a V4L2 device. */
+  readonly node?: string;
+  /** `undefined` until known (network cameras are probed by their first capture). */
+  readonly capabilities?: DeviceCapabilities;
+  /** Set while the device is there but cannot be used; the registry shows status ERROR with this reason. */
+  readonly problem?: { readonly code: string; readonly message: string };
+  /** Fixed camera number wanted by configuration, if any. */
+  readonly wantedNumber?: number;
+  /** How ffmpeg opens the device in `mode`. @throws OcelliError `unsupported` */
+  input(mode: { format: string; width: number; height: number; fps: number }): CaptureInput;
+}
+
+export type DeviceEvent =
+  | { readonly type: "found"; readonly device: Device }
+  /** Same device (same `identity`), new capabilities, node or problem. */
+  | { readonly type: "changed"; readonly device: Device }
+  | { readonly type: "lost"; readonly device: Device };
+
+/** One kind of discovery. `start()` resolves when the first scan is done, its devices already reported. */
+export interface DeviceProvider {
+  readonly name: string;
+  start(listener: (event: DeviceEvent) => void): Promise<void>;
+  /** Looks again now; resolves when done. */
+  rescan(): Promise<void>;
+  close(): Promise<void>;
+}

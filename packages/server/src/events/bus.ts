@@ -1,0 +1,32 @@
+import { EventEmitter } from "node:events";
+import type { Log } from "../log/log.ts";
+import type { EventCatalogue, EventName } from "./catalogue.ts";
+
+export type Listener<E extends EventName> = (payload: EventCatalogue[E]) => void;
+
+/** Typed events. Listeners run in order; one that throws is logged and never disturbs the others. */
+export class EventBus {
+  readonly #emitter = new EventEmitter().setMaxListeners(0);
+  readonly #log: Log;
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /** Returns the function that unsubscribes. */
+  on<E extends EventName>(event: E, listener: Listener<E>): () => void {
+    const guarded = (payload: EventCatalogue[E]): void => {
+      try {
+        listener(payload);
+      } catch (error) {
+        this.#log.error({ err: error, event }, "an event listener failed");
+      }
+    };
+    this.#emitter.on(event, guarded);
+    return () => this.#emitter.off(event, guarded);
+  }
+
+  emit<E extends EventName>(event: E, payload: EventCatalogue[E]): void {
+    this.#emitter.emit(event, payload);
+  }
+}

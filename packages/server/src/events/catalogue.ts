@@ -1,0 +1,91 @@
+import type { ErrorCode } from "@ocelli/protocol";
+
+/**
+ * Everything that happens in the hub, by name, with plain-JSON payloads (so that a log, a webhook or a bus
+ * can carry them). Times are epoch microseconds. `events/` knows nothing of who listens.
+ */
+
+export type CameraStatus = "CONNECTED" | "DISCONNECTED" | "ERROR";
+
+/** What the outside may know of a camera at one moment. */
+export interface CameraView {
+  readonly id: string;
+  readonly number: number;
+  readonly kind: "v4l2" | "rtsp" | "http" | "file" | "virtual";
+  readonly name: string;
+  /** `/dev/videoN` it is on now, or was on last. */
+  readonly node: string | undefined;
+  readonly status: CameraStatus;
+  /** Why the status is ERROR, in words. */
+  readonly reason: string | undefined;
+  readonly reasonCode: string | undefined;
+  /** The mode chosen (or in use). */
+  readonly mode: { format: string; width: number; height: number; fps: number } | undefined;
+  /** FourCCs. */
+  readonly formats: readonly string[];
+  /** `WxH`, largest first. */
+  readonly resolutions: readonly string[];
+  /** Whole frame rates, highest first. */
+  readonly fpsOptions: readonly number[];
+  readonly driver: string | undefined;
+  readonly busPath: string;
+  readonly serial: string | undefined;
+  readonly captureState: string;
+  readonly connectedAtUs: number | undefined;
+  readonly disconnectedAtUs: number | undefined;
+  readonly lastSeenUs: number | undefined;
+}
+
+export interface RecordingView {
+  readonly id: string;
+  readonly cameraId: string;
+  /** Name of the current (or last) segment's file. */
+  readonly filename: string;
+  readonly startedAtUs: number;
+  readonly endedAtUs: number | undefined;
+  /** Requested length in seconds; `undefined` until stopped by hand. */
+  readonly requestedDurationS: number | undefined;
+  /** Seconds of media so far. */
+  readonly durationS: number;
+  readonly bytes: number;
+  readonly frames: number;
+  readonly format: string;
+  readonly state: "active" | "completed" | "failed";
+  readonly segments: readonly string[];
+}
+
+export interface EventCatalogue {
+  "camera.added": { camera: CameraView };
+  "camera.status": {
+    camera: CameraView;
+    change: "connected" | "disconnected" | "error" | "capability_change" | "initial";
+    previous: CameraStatus | undefined;
+  };
+  "capture.state": { cameraId: string; from: string; to: string; reason?: string };
+  "capture.gap": { cameraId: string; fromUs: number; toUs: number; reason: string };
+  "recording.started": { recording: RecordingView };
+  "recording.progress": { recording: RecordingView };
+  /** `reason` says why it ended: `requested`, `duration`, `storage_critical`, `shutdown`, … */
+  "recording.stopped": { recording: RecordingView; reason: string };
+  "recording.failed": { recording: RecordingView; error: { code: ErrorCode; message: string } };
+  /** A crash left this file; it has been finished. `gap` when the recording then went on in a new segment. */
+  "recording.recovered": {
+    filename: string;
+    cameraId: string;
+    frames: number;
+    resumed: boolean;
+    gap?: { fromUs: number; toUs: number };
+  };
+  "snapshot.taken": { cameraId: string; filename: string; bytes: number; resolution: string };
+  "storage.level": { level: "ok" | "low" | "critical"; freeBytes: number; totalBytes: number };
+  "clock.step": { stepUs: number };
+  "export.progress": {
+    exportId: string;
+    filename: string;
+    fraction: number;
+    state: "running" | "done" | "failed";
+    error?: string;
+  };
+}
+
+export type EventName = keyof EventCatalogue;
