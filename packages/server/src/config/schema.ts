@@ -1,0 +1,180 @@
+import { z } from "zod";
+
+/**
+ * Every setting of the hub, once: type, bounds, default, unit and one line for people. The file, the
+ * environment, the flags, the help text and the documentation are all derived from this schema.
+ *
+ * Environment names follow from the path: `recording.segmentSeconds` is `OCELLI_RECORDING_SEGMENT_SECONDS`.
+ */
+
+/** Unit and documentation of a leaf, read back by `settings.ts`. */
+export interface SettingMeta {
+  readonly unit?: string;
+  /** Never printed. */
+  readonly secret?: boolean;
+}
+
+const described = <S extends z.ZodType>(schema: S, description: string, meta: SettingMeta = {}): S =>
+  schema.describe(description).meta({ ...meta, description });
+
+const seconds = (fallback: number, description: string, min = 0, max = 86_400) =>
+  described(z.number().min(min).max(max).default(fallback), description, { unit: "s" });
+
+const megabytes = (fallback: number, description: string, min = 1) =>
+  described(z.number().min(min).max(1_048_576).default(fallback), description, { unit: "MiB" });
+
+const port = "[0-9]{1,5}";
+const listenAddress = z
+  .string()
+  .regex(new RegExp(`^(\\[[0-9a-fA-F:.]+\\]|[^:\\s]+):${port}$`), "must be host:port, such as 0.0.0.0:8002")
+  .refine((value) => Number(value.slice(value.lastIndexOf(":") + 1)) <= 65_535, "port must be 0 to 65535");
+
+const pictureSize = z
+  .string()
+  .regex(/^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}$/, "must be WIDTHxHEIGHT, such as 640x480");
+
+const cameraUrl = z
+  .string()
+  .regex(
+    /^(rtsp|rtsps|http|https|file):\/\//,
+    "must start with rtsp://, rtsps://, http://, https:// or file://",
+  );
+
+export const networkCameraSchema = z.strictObject({
+  url: cameraUrl,
+  name: z.string().min(1).max(100).optional(),
+  number: z.number().int().min(100).max(9999).optional(),
+  transport: z.enum(["tcp", "udp"]).default("tcp"),
+  audio: z.boolean().default(true),
+});
+
+export const defaultListen: readonly string[] = ["0.0.0.0:8002", "0.0.0.0:8080"];
+
+export const configSchema = z.strictObject({
+  dataDir: described(z.string().min(1).default("data"), "Folder of recordings, snapshots, database and keys"),
+  listen: described(
+    z
+      .array(listenAddress)
+      .min(1)
+      .default([...defaultListen]),
+    "Addresses to serve on. With the default list a taken port is a warning while another one is free; a port named here is an error when taken",
+  ),
+  logLevel: described(
+    z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
+    "Least severe log line that is written",
+  ),
+  adminKey: described(
+    z
+      .string()
+      .regex(/^[A-Za-z0-9_-]{32,200}$/, "must be 32 to 200 letters, digits, _ or -")
+      .optional(),
+    "Admin API key to use instead of one made at the first start",
+    { secret: true },
+  ),
+  virtualCamera: described(
+    z.enum(["auto", "always", "never"]).default("auto"),
+    "Offer a virtual camera (a test pattern): auto does so when no other camera is found at the start",
+  ),
+  virtual: z
+    .strictObject({
+      size: described(pictureSize.default("640x480"), "Picture size of a virtual camera"),
+      fps: described(z.number().int().min(1).max(120).default(30), "Frame rate of a virtual camera", {
+        unit: "frames/s",
+      }),
+      codec: described(z.enum(["h264", "mjpeg"]).default("h264"), "What a virtual camera delivers"),
+      count: described(z.number().int().min(1).max(64).default(1), "How many virtual cameras"),
+    })
+    .prefault({}),
+  cameras: described(
+    z.array(networkCameraSchema).max(500).default([]),
+    "Network and file cameras: a list of {url, name, number (from 100), transport: tcp|udp, audio}",
+    { secret: true },
+  ),
+  devices: z
+    .strictObject({
+      v4l2: described(z.boolean().default(true), "Look for cameras on /dev/video*"),
+      rescanSeconds: seconds(30, "Safety rescan of /dev beside its events", 1),
+    })
+    .prefault({}),
+  capture: z
+    .strictObject({
+      startTimeoutSeconds: seconds(15, "How long a camera may take to give its first frame", 1, 120),
+      lingerSeconds: seconds(10, "How long a capture stays warm after its last user left", 0, 3600),
+      stallSeconds: seconds(5, "Without a frame for this long a capture is restarted", 0.5, 120),
+      ringSeconds: seconds(
+        10,
+        "Frames kept in memory per camera, by age: the most a pre-roll can reach back",
+        1,
+        300,
+      ),
+      ringMegabytes: megabytes(64, "Frames kept in memory per camera, by size"),
+      totalMegabytes: megabytes(512, "Frames kept in memory by all cameras together"),
+    })
+    .prefault({}),
+  recording: z
+    .strictObject({
+      codec: described(
+        z.enum(["copy", "h264"]).default("copy"),
+        "copy records what the camera gives; h264 records the browser rendition",
+      ),
+      fragmentSeconds: seconds(1, "Media written at a time: the most a crash can cost", 0.2, 10),
+      sync: described(
+        z.enum(["fragment", "segment", "none"]).default("fragment"),
+        "When data is forced to the disk: after each fragment, at the end of a file, or when the system likes",
+      ),
+      segmentSeconds: seconds(3600, "A new file is begun after this much media; 0 never", 0),
+      segmentMegabytes: described(
+        z.number().min(0).max(1_048_576).default(4096),
+        "A new file is begun after this many MiB; 0 never",
+        { unit: "MiB" },
+      ),
+      bufferMegabytes: megabytes(
+        64,
+        "How far a slow disk may fall behind before the recording ends with an error",
+      ),
+      cameraAbsentSeconds: seconds(
+        0,
+        "End a recording whose camera has been away for this long; 0 waits for ever",
+        0,
+      ),
+    })
+    .prefault({}),
+  storage: z
+    .strictObject({
+      lowMegabytes: described(
+        z.number().min(0).default(1024),
+        "Below this free space no recording starts (on small disks 10 % applies if that is less)",
+        { unit: "MiB" },
+      ),
+      criticalMegabytes: described(
+        z.number().min(0).default(256),
+        "Below this free space running recordings end cleanly (on small disks 4 % applies if that is less)",
+        { unit: "MiB" },
+      ),
+      checkSeconds: seconds(2, "How often free space is measured", 0.1, 3600),
+    })
+    .prefault({}),
+  snapshots: z
+    .strictObject({
+      warmUpFrames: described(
+        z.number().int().min(0).max(300).default(5),
+        "Frames skipped when a USB camera is started for a snapshot, while it finds its exposure",
+        { unit: "frames" },
+      ),
+    })
+    .prefault({}),
+  anonymous: z
+    .strictObject({
+      enabled: described(z.boolean().default(false), "Let clients without a key in, for the older protocols"),
+      role: described(z.enum(["viewer", "operator", "admin"]).default("operator"), "What they may do"),
+      networks: described(
+        z.array(z.string()).default(["127.0.0.0/8", "::1/128"]),
+        "From which networks, judged by the socket's address",
+      ),
+    })
+    .prefault({}),
+  shutdownSeconds: seconds(30, "Bound of a graceful stop", 1, 600),
+});
+
+export type Config = z.output<typeof configSchema>;
+export type NetworkCameraConfig = z.output<typeof networkCameraSchema>;

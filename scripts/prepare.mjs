@@ -1,0 +1,142 @@
+// What every entry point needs before it can run: packages, ffmpeg, a build. Plain JavaScript for Node 20,
+// because the project's own Node 24 comes with the packages.
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const bin = join(root, "node_modules", ".bin");
+/** Node 24 of the npm package `node`. */
+export const node = join(bin, "node");
+
+const say = (text) => process.stderr.write(`${text}\n`);
+
+/** Ends the process with what is wrong and what to do. */
+export function stop(text) {
+  say(text);
+  process.exit(1);
+}
+
+function run(command, args, options = {}) {
+  const result = spawnSync(command, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"], ...options });
+  const output = `${result.stdout ?? ""}${result.stderr ?? ""}`;
+  return { ok: result.status === 0, output, missing: result.error?.code === "ENOENT" };
+}
+
+const packageFolders = () => readdirSync(join(root, "packages")).map((name) => join(root, "packages", name));
+
+/** Runs `work` unless it was done for exactly this state; the state is kept in `.cache/`. */
+function once(name, state, work) {
+  const stamp = join(root, ".cache", name);
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === state) return;
+  rmSync(stamp, { force: true });
+  work();
+  mkdirSync(dirname(stamp), { recursive: true });
+  writeFileSync(stamp, state);
+}
+
+function hashOf(files) {
+  const hash = createHash("sha256");
+  for (const file of files) hash.update(file).update(existsSync(file) ? readFileSync(file) : "");
+  return hash.digest("hex");
+}
+
+export function checkNode() {
+  const major = Number(process.versions.node.split(".")[0]);
+  if (major < 20)
+    stop(
+      `Ocelli needs Node 20 or newer to start; this is ${process.version}. Install a newer Node and try again.`,
+    );
+}
+
+export function installPackages() {
+  const manifests = [
+    join(root, "package.json"),
+    join(root, "package-lock.json"),
+    ...packageFolders().map((folder) => join(folder, "package.json")),
+  ];
+  const state = existsSync(node) ? hashOf(manifests) : "none";
+  once("installed", state, () => {
+    say("Installing npm packages (first start only) ...");
+    const result = run("npm", ["ci", "--loglevel=error", "--no-fund", "--no-audit"]);
+    if (!result.ok || !existsSync(node)) {
+      stop(
+        `${result.output}\nInstalling the npm packages failed. Check the network and the disk, then run: npm ci`,
+      );
+    }
+  });
+  if (state === "none") writeFileSync(join(root, ".cache", "installed"), hashOf(manifests));
+}
+
+/** Installs Debian packages when that is possible without asking; otherwise says how. */
+export function installSystemPackages(packages, what) {
+  const command = `apt-get install -y --no-install-recommends ${packages.join(" ")}`;
+  if (process.getuid?.() !== 0 || run("apt-get", ["--version"]).missing) {
+    stop(`${what} is missing. Install it with:\n\n  sudo ${command}\n\nand start again.`);
+  }
+  say(`Installing ${what} with apt ...`);
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  let result = run("apt-get", command.split(" ").slice(1), { env });
+  if (!result.ok) {
+    run("apt-get", ["update"], { env });
+    result = run("apt-get", command.split(" ").slice(1), { env });
+  }
+  if (!result.ok) stop(`${result.output}\nInstalling ${what} failed. Try by hand: ${command}`);
+}
+
+export function installFfmpeg() {
+  if (run("ffmpeg", ["-version"]).missing || run("ffprobe", ["-version"]).missing)
+    installSystemPackages(["ffmpeg"], "ffmpeg");
+}
+
+function sources(folder) {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory())
+      return entry.name === "node_modules" || entry.name === "dist" ? [] : sources(path);
+    return /\.(ts|json)$/.test(entry.name) && !entry.name.endsWith(".tsbuildinfo") ? [path] : [];
+  });
+}
+
+export function build() {
+  const files = [
+    join(root, "tsconfig.base.json"),
+    join(root, "tsconfig.json"),
+    ...sources(join(root, "packages")),
+  ];
+  const newest = files.map((file) => `${file} ${statSync(file).mtimeMs}`).join("\n");
+  const built = packageFolders().every((folder) => existsSync(join(folder, "dist")));
+  once("built", built ? createHash("sha256").update(newest).digest("hex") : "none", () => {
+    say("Building ...");
+    for (const folder of packageFolders()) {
+      rmSync(join(folder, "dist"), { recursive: true, force: true });
+      rmSync(join(folder, "tsconfig.tsbuildinfo"), { force: true });
+    }
+    const result = run(join(bin, "tsc"), ["-b"]);
+    if (!result.ok) stop(`${result.output}\nThe build failed.`);
+  });
+}
+
+/** Tools of the test suites: what proves that each is there, and the Debian packages that bring it. */
+const testTools = [
+  { what: "Chromium, for the tests of the page", there: () => existsSync("/usr/bin/chromium"), packages: ["chromium"] },
+  {
+    what: "GStreamer's RTSP server for Debian's python3, for the tests of network cameras",
+    there: () => run("/usr/bin/python3", ["-c", "import gi; gi.require_version('GstRtspServer','1.0'); from gi.repository import GstRtspServer"]).ok && run("gst-inspect-1.0", ["x264enc"]).ok && run("gst-inspect-1.0", ["x265enc"]).ok,
+    packages: ["python3-gi", "gir1.2-gst-rtsp-server-1.0", "gstreamer1.0-tools", "gstreamer1.0-plugins-base", "gstreamer1.0-plugins-good", "gstreamer1.0-plugins-bad", "gstreamer1.0-plugins-ugly"],
+  },
+];
+
+/** Installs what the tests use, when that is possible without asking; returns what stays missing, in words. */
+export function installTestTools() {
+  const absent = testTools.filter((tool) => !tool.there());
+  if (absent.length > 0 && process.getuid?.() === 0) {
+    console.log(`Installing test tools with apt: ${absent.flatMap((tool) => tool.packages).join(" ")}`);
+    const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+    run("apt-get", ["update"], { env });
+    run("apt-get", ["install", "-y", "--no-install-recommends", ...absent.flatMap((tool) => tool.packages)], { env });
+  }
+  return absent.filter((tool) => !tool.there()).map((tool) => `${tool.what} (apt-get install ${tool.packages.join(" ")})`);
+}
