@@ -1,0 +1,122 @@
+/**
+ * The machine's clocks and timers. Owns the sampled offset between monotonic and wall time; the rule of what
+ * is a step lives in `wall-offset.ts`.
+ */
+import type { Clock } from "./clock.ts";
+import { realtimeReader } from "./realtime.ts";
+import { startInterval, startTimer } from "./timers.ts";
+import { sampleOffset, WallOffset } from "./wall-offset.ts";
+
+const sampleEveryMs = 1000;
+
+/** CLOCK_MONOTONIC in whole microseconds: the clock behind `process.hrtime` on Linux. */
+export function systemMonoUs(): number {
+  return Math.floor(Number(process.hrtime.bigint()) / 1000);
+}
+
+export class SystemClock implements Clock {
+  readonly #readWallUs: () => number;
+  readonly #offset: WallOffset;
+  readonly #listeners = new Set<(stepUs: number) => void>();
+  readonly #cancels = new Set<() => void>();
+  #sampledAtMonoUs: number;
+  #closed = false;
+
+  constructor() {
+    const { readUs, resolutionUs } = realtimeReader();
+    this.#readWallUs = readUs;
+    this.#offset = new WallOffset(sampleOffset(systemMonoUs, readUs), {
+      stepThresholdUs: resolutionUs > 1 ? 10_000 : 3000,
+    });
+    this.#sampledAtMonoUs = systemMonoUs();
+    this.every(sampleEveryMs, () => this.#sample());
+  }
+
+  wallUs(): number {
+    return this.#readWallUs();
+  }
+
+  monoUs(): number {
+    return systemMonoUs();
+  }
+
+  monoToWallUs(monoUs: number): number {
+    // The sampling timer is late when the event loop is busy: then sample here.
+    if (systemMonoUs() - this.#sampledAtMonoUs > sampleEveryMs * 1000) this.#sample();
+    return Math.round(monoUs + this.#offset.offsetUs);
+  }
+
+  onStep(listener: (stepUs: number) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  after(delayMs: number, callback: () => void): () => void {
+    return this.#after(delayMs, callback, false);
+  }
+
+  every(intervalMs: number, callback: () => void): () => void {
+    if (this.#closed) return () => {};
+    const stop = startInterval(intervalMs, callback);
+    const cancel = (): void => {
+      stop();
+      this.#cancels.delete(cancel);
+    };
+    this.#cancels.add(cancel);
+    return cancel;
+  }
+
+  sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) {
+        reject(signal.reason);
+        return;
+      }
+      const onAbort = (): void => {
+        cancel();
+        reject(signal?.reason);
+      };
+      // Somebody waits for this one, so it does keep the process alive.
+      const cancel = this.#after(
+        delayMs,
+        () => {
+          signal?.removeEventListener("abort", onAbort);
+          resolve();
+        },
+        true,
+      );
+      signal?.addEventListener("abort", onAbort, { once: true });
+    });
+  }
+
+  /** Cancels every timer. The readings go on working. */
+  close(): void {
+    this.#closed = true;
+    for (const cancel of [...this.#cancels]) cancel();
+    this.#listeners.clear();
+  }
+
+  #after(delayMs: number, callback: () => void, keepAlive: boolean): () => void {
+    if (this.#closed) return () => {};
+    const stop = startTimer(
+      delayMs,
+      () => {
+        this.#cancels.delete(cancel);
+        callback();
+      },
+      keepAlive,
+    );
+    const cancel = (): void => {
+      stop();
+      this.#cancels.delete(cancel);
+    };
+    this.#cancels.add(cancel);
+    return cancel;
+  }
+
+  #sample(): void {
+    this.#sampledAtMonoUs = systemMonoUs();
+    const stepUs = this.#offset.update(sampleOffset(systemMonoUs, this.#readWallUs));
+    if (stepUs !== 0) for (const listener of [...this.#listeners]) listener(stepUs);
+  }
+}
