@@ -56,6 +56,15 @@ export interface CaptureInput {
   /** `copy` when the input already gives MJPEG, H.264 or HEVC; otherwise ffmpeg output arguments that encode it once. */
   readonly video: "copy" | { readonly encodeArgs: readonly string[] };
   readonly timeSource: "kernel" | "arrival";
+  /**
+   * Where media times come from when `timeSource` is `arrival`. `stream` (default): the timestamps the input
+   * carries. `receive`: the input carries none and ffmpeg invents them (MJPEG over HTTP: a constant 25 a second), so
+   * the time at which each frame reached the hub is its media time. A fragment leaves ffmpeg only when the next frame
+   * arrives, so a frame's own arrival is the receive time of the fragment *before* it. Such streams have no B-frames.
+   */
+  readonly times?: "stream" | "receive";
+  /** Strings of `args` to be masked in everything logged or thrown (passwords of URLs). */
+  readonly secrets?: readonly string[];
   /** Audio of the input is taken along by stream copy where MP4 can hold it. */
   readonly audio: boolean;
 }
@@ -75,6 +84,11 @@ export interface Device {
   readonly problem?: { readonly code: string; readonly message: string };
   /** Fixed camera number wanted by configuration, if any. */
   readonly wantedNumber?: number;
+  /**
+   * To be awaited before each `input()` where it exists: what has to be asked over the network first, such as the
+   * content type of an HTTP stream. Bounded in time. @throws OcelliError `capture_failed`
+   */
+  prepare?(signal?: AbortSignal): Promise<void>;
   /** How ffmpeg opens the device in `mode`. @throws OcelliError `unsupported` */
   input(mode: { format: string; width: number; height: number; fps: number }): CaptureInput;
 }
