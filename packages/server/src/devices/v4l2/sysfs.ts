@@ -1,0 +1,85 @@
+/**
+ * What sysfs tells of a video node without opening it, so that a camera is recognised even while it cannot be
+ * opened. USB paths are written as the kernel writes them in `bus_info` (usb_make_path).
+ */
+import { readFileSync, realpathSync } from "node:fs";
+import { basename, dirname, join, relative } from "node:path";
+import type { DeviceIdentity } from "../device.ts";
+
+/** @param sysDir `/sys` in real life */
+export function readIdentity(sysDir: string, nodeName: string, busInfo: string | undefined): DeviceIdentity {
+  const folder = join(sysDir, "class", "video4linux", nodeName);
+  const name = read(folder, "name") ?? nodeName;
+  const index = Number.parseInt(read(folder, "index") ?? "0", 10) || 0;
+  const device = realPath(join(folder, "device"));
+  const usb = device === undefined ? undefined : usbParent(realPath(sysDir) ?? sysDir, device);
+  if (usb !== undefined) return { ...usb, name, index };
+  const fallback = device === undefined ? `virtual:${nodeName}` : platformPath(device);
+  return { busPath: busInfo === undefined || busInfo === "" ? fallback : busInfo, name, index };
+}
+
+function usbParent(
+  sysDir: string,
+  device: string,
+): { serial?: string; vendorProduct: string; busPath: string } | undefined {
+  for (const folder of upwards(sysDir, device)) {
+    const vendor = read(folder, "idVendor");
+    const product = read(folder, "idProduct");
+    if (vendor === undefined || product === undefined) continue;
+    const serial = usableSerial(read(folder, "serial"));
+    const port = read(folder, "devpath") ?? basename(folder);
+    return {
+      ...(serial !== undefined && { serial }),
+      vendorProduct: `${vendor}:${product}`,
+      busPath: `usb-${hostControllerOf(sysDir, folder)}-${port}`,
+    };
+  }
+  return undefined;
+}
+
+/** The device the root hub `usbN` hangs on, such as `0000:00:14.0`. */
+function hostControllerOf(sysDir: string, usbDevice: string): string {
+  for (const folder of upwards(sysDir, usbDevice)) {
+    if (/^usb\d+$/.test(basename(folder))) return basename(dirname(folder));
+  }
+  return "unknown";
+}
+
+function* upwards(sysDir: string, from: string): Generator<string> {
+  for (let folder = from; isBelow(sysDir, folder); folder = dirname(folder)) yield folder;
+}
+
+function isBelow(parent: string, child: string): boolean {
+  const path = relative(parent, child);
+  return path !== "" && !path.startsWith("..");
+}
+
+function platformPath(device: string): string {
+  const name = basename(device);
+  return /^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/.test(name) ? `PCI:${name}` : `platform:${name}`;
+}
+
+/** Cheap cameras carry placeholders instead of a serial number. */
+function usableSerial(serial: string | undefined): string | undefined {
+  if (serial === undefined || serial === "") return undefined;
+  return /^[0.\s-]+$/.test(serial) ||
+    /^(?:none|n\/a|serial|sn0*1?|0*1|1234567890?|0123456789abcdef)$/i.test(serial)
+    ? undefined
+    : serial;
+}
+
+function read(folder: string, file: string): string | undefined {
+  try {
+    return readFileSync(join(folder, file), "utf8").trim();
+  } catch {
+    return undefined;
+  }
+}
+
+function realPath(path: string): string | undefined {
+  try {
+    return realpathSync(path);
+  } catch {
+    return undefined;
+  }
+}
