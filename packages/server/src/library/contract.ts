@@ -47,6 +47,8 @@ export interface Sidecar {
   /** A start asked for at an instant, and how far the first frame was from it. */
   readonly scheduledStart: { readonly atUs: number; readonly errorUs: number } | undefined;
   readonly endReason: string | undefined;
+  /** Name of the recording this file was exported from. */
+  readonly exportedFrom?: string;
   /** ISO 8601 and the plain names older tools read. */
   readonly started_at: string;
   readonly stopped_at: string | null;
@@ -74,8 +76,13 @@ export interface Library {
    */
   reserve(kind: MediaKind, wanted: string, extension: string): string;
   release(kind: MediaKind, filename: string): void;
-  /** Writes the sidecar (atomically) and the index row. Called at the start of a recording and at each change of state. */
-  put(sidecar: Sidecar): Promise<void>;
+  /**
+   * Writes the sidecar (atomically) and the index row. Called at the start of a recording and at each change of state.
+   * For a finished file `bytes` is corrected to the size on disk.
+   * @param options.after the file being written meanwhile: the row appears when it is done; when it rejects, the
+   *   sidecar is removed again and `put` rejects with its reason
+   */
+  put(sidecar: Sidecar, options?: { readonly after?: Promise<unknown> }): Promise<void>;
   /** By name with or without extension. @throws OcelliError `file_not_found`, `invalid_filename` */
   get(kind: MediaKind, filename: string): MediaEntry;
   /** Newest first. Files still being written are left out. */

@@ -1,0 +1,117 @@
+/** Makes a sidecar for a file that has none: copied in by somebody, or its sidecar was lost. */
+import { type FileHandle, open, stat } from "node:fs/promises";
+import type { Clock } from "../clock/clock.ts";
+import { type ProbeResult, probe } from "../ffmpeg/probe.ts";
+import { readFrameTimes } from "../media/mp4-recovery.ts";
+import type { MediaKind, Sidecar } from "./contract.ts";
+import { cameraOfName, extensionOf } from "./names.ts";
+import { importedReason, stampOf } from "./reconcile.ts";
+import { isoOfUs } from "./sidecar.ts";
+
+export interface DescribeOptions {
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** ffprobe's name or path. */
+  readonly ffprobe?: string;
+}
+
+/** Counting the frames of a long file that has no table of them means reading all of it. */
+const countTimeoutMs = 600_000;
+
+/**
+ * What can be known of a file from itself. A file nothing can be read from gets a sidecar of state `failed`, so that
+ * it is seen and can be deleted.
+ * @throws errors of the file system when it is gone; the signal's reason
+ */
+export async function describeFile(
+  kind: MediaKind,
+  path: string,
+  filename: string,
+  options: DescribeOptions,
+): Promise<Sidecar> {
+  const file = await stat(path, { bigint: true });
+  const { bytes, modifiedAtUs } = stampOf(file);
+  const probed = await probeFrames(kind, path, options);
+  const video = probed?.video;
+  const times = kind === "recording" ? await captureTimes(path) : undefined;
+  const birthUs = Number(file.birthtimeNs / 1000n);
+  const createdAtUs = times?.firstUs ?? (birthUs > 0 ? Math.min(birthUs, modifiedAtUs) : modifiedAtUs);
+  const durationS = kind === "recording" ? (video?.durationS ?? probed?.durationS) : undefined;
+  const extension = extensionOf(filename);
+  return {
+    version: 1,
+    kind,
+    filename,
+    cameraId: cameraOfName(filename) ?? "unknown",
+    cameraName: "",
+    device: { busPath: "" },
+    state: video === undefined ? "failed" : "complete",
+    format: extension === "jpeg" ? "jpg" : extension,
+    codec: video?.codec ?? "",
+    resolution:
+      video?.width === undefined || video.height === undefined ? "" : `${video.width}x${video.height}`,
+    fps: kind === "recording" ? (video?.fps ?? video?.rawFps ?? 0) : 0,
+    bytes,
+    createdAtUs,
+    timeSource: "arrival",
+    firstFrameAtUs: times?.firstUs,
+    lastFrameAtUs: times?.lastUs,
+    durationS,
+    frames: kind === "snapshot" && video !== undefined ? 1 : video?.frames,
+    droppedFrames: undefined,
+    gaps: [],
+    clockSteps: [],
+    recordingId: undefined,
+    segment: undefined,
+    requestedDurationS: undefined,
+    scheduledStart: undefined,
+    endReason: importedReason,
+    started_at: isoOfUs(times?.firstUs ?? createdAtUs),
+    stopped_at: times === undefined ? null : isoOfUs(times.lastUs),
+    sha256: undefined,
+  };
+}
+
+async function probeFrames(
+  kind: MediaKind,
+  path: string,
+  { clock, signal, ffprobe }: DescribeOptions,
+): Promise<ProbeResult | undefined> {
+  const program = ffprobe === undefined ? {} : { program: ffprobe };
+  try {
+    const quick = await probe(path, { clock, signal, ...program });
+    if (kind === "snapshot" || quick.video === undefined || quick.video.frames !== undefined) return quick;
+    return await probe(path, { clock, signal, ...program, countPackets: true, timeoutMs: countTimeoutMs });
+  } catch (error) {
+    signal.throwIfAborted();
+    // No ffprobe is a fault of the machine, and must not be written down as one of the file.
+    if (error instanceof Error && "code" in error && error.code === "ffmpeg_missing") throw error;
+    return undefined;
+  }
+}
+
+/** When the first and the last frame of one of our own recordings were captured; `undefined` for other files. */
+async function captureTimes(path: string): Promise<{ firstUs: number; lastUs: number } | undefined> {
+  if (extensionOf(path) !== "mp4") return undefined;
+  let handle: FileHandle | undefined;
+  try {
+    handle = await open(path, "r");
+    const file = handle;
+    const { size } = await file.stat();
+    let firstUs: number | undefined;
+    let lastUs = 0;
+    const read = async (offset: number, length: number): Promise<Buffer> => {
+      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(length), 0, length, offset);
+      return buffer.subarray(0, bytesRead);
+    };
+    for await (const frame of readFrameTimes(read, size)) {
+      firstUs ??= frame.capturedAtUs;
+      lastUs = frame.capturedAtUs;
+    }
+    return firstUs === undefined || firstUs <= 0 ? undefined : { firstUs, lastUs };
+  } catch {
+    return undefined;
+  } finally {
+    await handle?.close();
+  }
+}
