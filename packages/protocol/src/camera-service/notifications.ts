@@ -1,0 +1,49 @@
+/** What the server sends without being asked. Clients ignore notifications they do not know. */
+import { z } from "zod";
+import { announcedCameraSchema, recordingSchema } from "./results.ts";
+
+export const cameraEvents = ["connected", "disconnected", "error", "capability_change", "initial"] as const;
+
+const at = z.iso.datetime();
+
+export const notifications = {
+  camera_status_update: z.looseObject({
+    ...announcedCameraSchema.shape,
+    event: z.enum(cameraEvents),
+    timestamp: at,
+    camera: announcedCameraSchema,
+  }),
+  /** Flat `start_time` is epoch seconds, unlike in the answers of methods. */
+  recording_status_update: z.looseObject({
+    ...recordingSchema.shape,
+    status: z.string(),
+    started_at: at,
+    /** Seconds recorded so far. */
+    duration: z.number().min(0),
+    format: z.string(),
+    file_size: z.number().int().min(0).optional(),
+    /** Why it ended. */
+    reason: z.string().optional(),
+    timestamp: at,
+    recording: recordingSchema,
+  }),
+  /** Only to the connection that called `export_recording`. */
+  export_update: z.looseObject({
+    source: z.string(),
+    format: z.string(),
+    codec: z.string(),
+    /** 0 to 1. */
+    progress: z.number().min(0).max(1),
+    request_id: z.union([z.string(), z.number()]).nullable(),
+    timestamp: at,
+  }),
+  server_welcome: z.looseObject({
+    server: z.string(),
+    version: z.string(),
+    timestamp: at,
+    available_methods: z.array(z.string()),
+  }),
+} as const;
+
+export type NotificationName = keyof typeof notifications;
+export type NotificationParams<N extends NotificationName> = z.output<(typeof notifications)[N]>;
