@@ -1,0 +1,86 @@
+/**
+ * A camera behind an HTTP URL. The URL does not tell whether it gives MJPEG (whose frames have no times) or a stream
+ * that carries its own, so the server is asked for the content type before the first capture.
+ */
+import { messageOf, OcelliError } from "@ocelli/protocol";
+import type { CaptureInput, Device } from "../device.ts";
+import { type HttpOptions, httpMjpegInput, httpStreamInput } from "./inputs.ts";
+import { basicAuthorization, withoutCredentials } from "./url.ts";
+
+const unreachable: ReadonlySet<string> = new Set([
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "ETIMEDOUT",
+  "UND_ERR_CONNECT_TIMEOUT",
+]);
+
+/** Streams that carry times can be told by their usual endings where the server refuses to say. */
+const streamEnding = /\.(?:m3u8|ts|flv|mp4|mkv|mpd|webm)$/i;
+
+export function httpDevice(
+  url: string,
+  common: Omit<Device, "kind" | "input">,
+  options: HttpOptions,
+): Device {
+  let mjpeg: boolean | undefined;
+  return {
+    ...common,
+    kind: "http",
+    async prepare(signal) {
+      mjpeg ??= await givesMjpeg(url, options.timeoutMs, signal);
+    },
+    input(): CaptureInput {
+      const known = mjpeg ?? !streamEnding.test(new URL(url).pathname);
+      return known ? httpMjpegInput(url, options) : httpStreamInput(url, options);
+    },
+  };
+}
+
+/** `undefined` when the server answers but does not say, for instance because it wants digest authentication. */
+async function givesMjpeg(
+  url: string,
+  timeoutMs: number,
+  signal: AbortSignal | undefined,
+): Promise<boolean | undefined> {
+  const parsed = new URL(url);
+  const authorization = basicAuthorization(parsed);
+  const address = withoutCredentials(parsed);
+  const timeout = AbortSignal.timeout(timeoutMs);
+  // Ends the endless body as soon as its type is known.
+  const enough = new AbortController();
+  try {
+    const response = await fetch(address, {
+      headers: authorization === undefined ? {} : { authorization },
+      signal: AbortSignal.any([timeout, enough.signal, ...(signal === undefined ? [] : [signal])]),
+    });
+    const type = response.headers.get("content-type") ?? "";
+    if (response.status === 404 || response.status === 403 || response.status >= 500) {
+      throw new OcelliError(
+        "capture_failed",
+        `${address} answers ${response.status} ${response.statusText}.`,
+        {
+          details: { url: address, status: response.status },
+        },
+      );
+    }
+    return response.ok && type !== "" ? /multipart\/|image\/jpe?g/i.test(type) : undefined;
+  } catch (error) {
+    if (error instanceof OcelliError) throw error;
+    signal?.throwIfAborted();
+    const cause = error instanceof Error ? error.cause : undefined;
+    const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+    if (!timeout.aborted && !unreachable.has(code)) return undefined;
+    const why = timeout.aborted ? `no answer within ${timeoutMs / 1000} s` : code || messageOf(error);
+    throw new OcelliError(
+      "capture_failed",
+      `${address} cannot be reached (${why}). Check that the camera is on and its address is right.`,
+      { details: { url: address }, cause: error },
+    );
+  } finally {
+    enough.abort();
+  }
+}
