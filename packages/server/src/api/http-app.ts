@@ -1,0 +1,60 @@
+/**
+ * The one Fastify instance all HTTP adapters register on. It is never told to listen: `listener.ts` opens the
+ * addresses and passes requests to it.
+ */
+import { OcelliError } from "@ocelli/protocol";
+import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
+import type { Log } from "../log/log.ts";
+import { sendError } from "./http-errors.ts";
+
+export function createHttpApp(options: { readonly log: Log }): FastifyInstance {
+  const { log } = options;
+  const app = Fastify({
+    logger: false,
+    bodyLimit: 1024 * 1024,
+    routerOptions: { maxParamLength: 4096 },
+    rewriteUrl: (request) => percentEncoded(request.url ?? "/"),
+    // A request target that cannot be decoded never reaches a route.
+    frameworkErrors: (_error, request, reply) => {
+      const isFile = request.raw.url?.startsWith("/files/") === true;
+      // The types of Fastify tie this reply to a route's schema, and there is no route here.
+      (reply as unknown as FastifyReply)
+        .code(400)
+        .type("text/plain; charset=utf-8")
+        .send(isFile ? "Invalid filename" : "Bad request");
+    },
+  });
+  app.setNotFoundHandler((_request, reply) => {
+    reply.code(404).type("text/plain; charset=utf-8").send("Not found");
+  });
+  app.setErrorHandler((error: unknown, request, reply) => {
+    if (error instanceof OcelliError) return sendError(reply, error);
+    const status = clientStatusOf(error);
+    if (status !== undefined) {
+      return reply
+        .code(status)
+        .type("text/plain; charset=utf-8")
+        .send((error as Error).message);
+    }
+    log.error({ err: error, method: request.method, path: request.url.split("?")[0] }, "a request failed");
+    return sendError(reply, error);
+  });
+  return app;
+}
+
+/** The 4xx status of an error of Fastify itself (body too large, bad content type…), which is safe to show. */
+function clientStatusOf(error: unknown): number | undefined {
+  if (!(error instanceof Error) || !("statusCode" in error)) return undefined;
+  const status = error.statusCode;
+  return typeof status === "number" && status >= 400 && status < 500 ? status : undefined;
+}
+
+/**
+ * Old clients put file names into the request line as they are. Node gives such bytes as Latin-1; they become
+ * percent escapes here, and so does a `%` that begins none.
+ */
+function percentEncoded(url: string): string {
+  return url
+    .replace(/%(?![0-9a-fA-F]{2})/g, "%25")
+    .replace(/[\u0080-\u00ff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
+}

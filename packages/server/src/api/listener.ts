@@ -1,0 +1,181 @@
+/**
+ * Opens the hub's TCP addresses for one Fastify instance and one table of WebSocket upgrades, and closes them.
+ * Owns the sockets; knows nothing of the protocols. One `http.Server` per address, so that a later listener
+ * can look at the first bytes of a connection and hand it to the right server.
+ *
+ * Rule for a taken port: one the user named is an error; one of the default list is a warning as long as
+ * another address is up.
+ */
+import { createServer, type Server } from "node:http";
+import { messageOf, OcelliError } from "@ocelli/protocol";
+import type { FastifyInstance } from "fastify";
+import type { Clock } from "../clock/clock.ts";
+import type { Log } from "../log/log.ts";
+import { findPortHolder } from "./port-holder.ts";
+import type { Upgrades } from "./upgrades.ts";
+
+export interface BoundAddress {
+  readonly host: string;
+  /** The real one where 0 was asked for. */
+  readonly port: number;
+}
+
+export interface ListenerOptions {
+  readonly app: FastifyInstance;
+  readonly upgrades: Upgrades;
+  /** `host:port`; IPv6 hosts in brackets. */
+  readonly addresses: readonly string[];
+  /** True when the user named these addresses. */
+  readonly explicit: boolean;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** How long open connections get to finish at the end; default 5000 ms. */
+  readonly closeTimeoutMs?: number;
+}
+
+export class Listener {
+  readonly #options: ListenerOptions;
+  readonly #servers: Server[] = [];
+  readonly #bound: BoundAddress[] = [];
+  readonly #warnings: string[] = [];
+  #closing: Promise<void> | undefined;
+
+  constructor(options: ListenerOptions) {
+    this.#options = options;
+  }
+
+  /** What is open now. */
+  get addresses(): readonly BoundAddress[] {
+    return this.#bound;
+  }
+
+  /** Addresses of the default list that could not be opened, in words for people. */
+  get warnings(): readonly string[] {
+    return this.#warnings;
+  }
+
+  /**
+   * Opens the addresses; none stays open when it rejects.
+   * @throws OcelliError `port_in_use`, `permission_denied`, `config_invalid`
+   */
+  async open(): Promise<readonly BoundAddress[]> {
+    const { app, addresses, explicit, log } = this.#options;
+    await app.ready();
+    let failure: OcelliError | undefined;
+    for (const text of addresses) {
+      try {
+        await this.#openOne(parseListenAddress(text));
+      } catch (error) {
+        failure =
+          error instanceof OcelliError
+            ? error
+            : new OcelliError("internal", messageOf(error), { cause: error });
+        if (explicit || failure.code !== "port_in_use") break;
+        this.#warnings.push(failure.message);
+      }
+    }
+    if (failure !== undefined && (this.#bound.length === 0 || explicit || failure.code !== "port_in_use")) {
+      await this.close();
+      throw failure;
+    }
+    for (const warning of this.#warnings) log.warn(warning);
+    return this.#bound;
+  }
+
+  /**
+   * Stops accepting, says goodbye to WebSockets (1001), lets running requests finish within the bound, then
+   * cuts what is left. Endless responses (live pictures) are ended by their owners before this.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#closeAll();
+    return this.#closing;
+  }
+
+  async #openOne(address: BoundAddress): Promise<void> {
+    const { app, upgrades } = this.#options;
+    const server = createServer((request, response) => app.routing(request, response));
+    server.on("upgrade", (request, socket, head) => upgrades.handle(request, socket, head));
+    await listen(server, address);
+    server.on("error", (error) => this.#options.log.error({ err: error }, "a listener failed"));
+    this.#servers.push(server);
+    const bound = server.address();
+    const port = bound !== null && typeof bound === "object" ? bound.port : address.port;
+    this.#bound.push({ host: address.host, port });
+  }
+
+  async #closeAll(): Promise<void> {
+    const { clock, upgrades, closeTimeoutMs = 5000 } = this.#options;
+    const closed = this.#servers.map(
+      (server) => new Promise<void>((resolve) => server.close(() => resolve())),
+    );
+    // A kept-alive connection goes idle only when its running response is done.
+    const idle = clock.every(50, () => {
+      for (const server of this.#servers) server.closeIdleConnections();
+    });
+    const cut = clock.after(closeTimeoutMs, () => {
+      for (const server of this.#servers) server.closeAllConnections();
+    });
+    await Promise.all([upgrades.close(closeTimeoutMs), ...closed]);
+    idle();
+    cut();
+    this.#bound.length = 0;
+  }
+}
+
+/** @throws OcelliError `config_invalid` */
+export function parseListenAddress(text: string): BoundAddress {
+  const found = /^(?:\[([0-9a-fA-F:.]+)\]|([^:\s]+)):(\d{1,5})$/.exec(text);
+  const host = found?.[1] ?? found?.[2];
+  const port = Number(found?.[3]);
+  if (host === undefined || port > 65_535) {
+    throw new OcelliError(
+      "config_invalid",
+      `"${text}" is not an address to listen on; use host:port, such as 0.0.0.0:8002`,
+    );
+  }
+  return { host, port };
+}
+
+async function listen(server: Server, address: BoundAddress): Promise<void> {
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen({ host: address.host, port: address.port }, () => {
+        server.off("error", reject);
+        resolve();
+      });
+    });
+  } catch (error) {
+    throw await explain(error, address);
+  }
+}
+
+async function explain(error: unknown, { host, port }: BoundAddress): Promise<OcelliError> {
+  const reason = error instanceof Error && "code" in error ? String(error.code) : "";
+  const where = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  const details = { host, port };
+  if (reason === "EADDRINUSE") {
+    const holder = await findPortHolder(port);
+    const by = holder === undefined ? "another process" : `process ${holder.pid} (${holder.command})`;
+    return new OcelliError(
+      "port_in_use",
+      `Port ${port} (${where}) is already in use by ${by}. Stop it, or choose other addresses with OCELLI_LISTEN or --listen.`,
+      { details: { ...details, ...(holder === undefined ? {} : { holder }) }, cause: error },
+    );
+  }
+  if (reason === "EACCES") {
+    return new OcelliError(
+      "permission_denied",
+      `This user may not listen on ${where}. Ports below 1024 need root or CAP_NET_BIND_SERVICE; choose a higher port.`,
+      { details, cause: error },
+    );
+  }
+  return new OcelliError(
+    "config_invalid",
+    `Cannot listen on ${where}: ${messageOf(error)}. Check the host name or address.`,
+    {
+      details,
+      cause: error,
+    },
+  );
+}

@@ -1,0 +1,94 @@
+/** `GET /live/{camera}/mjpeg`: the pictures as `multipart/x-mixed-replace`, which an `<img>` shows as video. */
+import type { ServerResponse } from "node:http";
+import { OcelliError } from "@ocelli/protocol";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Clock } from "../../clock/clock.ts";
+import { LiveClosed, type LiveViews } from "../../live/live-views.ts";
+import type { JpegPicture } from "../../live/mjpeg-pictures.ts";
+import type { Log } from "../../log/log.ts";
+import { secondsText } from "./times.ts";
+
+const boundary = "ocelli-picture";
+
+/**
+ * Answers with an endless response; an error before the first picture is thrown, a later one ends the connection.
+ * @throws OcelliError as `LiveViews.mjpeg`
+ */
+export async function serveMjpeg(
+  options: { readonly views: LiveViews; readonly clock: Clock; readonly log: Log },
+  camera: string,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<void> {
+  const { views, clock, log } = options;
+  const response = reply.raw;
+  const left = new AbortController();
+  response.once("close", () => left.abort(new Error("the viewer left")));
+  const viewer = request.raw.socket.remoteAddress ?? "unknown";
+  let started = false;
+  const show = async (picture: JpegPicture, signal: AbortSignal): Promise<void> => {
+    if (!started) {
+      started = true;
+      reply.hijack();
+      response.writeHead(200, {
+        "Content-Type": `multipart/x-mixed-replace; boundary=${boundary}`,
+        "Cache-Control": "no-store",
+        Connection: "close",
+      });
+      response.write(`--${boundary}\r\n`);
+    }
+    if (!writePart(response, picture)) await drained(response, signal, clock, views.stallTimeoutMs);
+  };
+  try {
+    await views.mjpeg({ camera, viewer, signal: left.signal, show });
+  } catch (error) {
+    if (!started && !left.signal.aborted) throw error;
+    if (!left.signal.aborted && !(error instanceof LiveClosed))
+      log.info({ err: error, camera }, "a live view ended");
+  }
+  if (!started) reply.hijack();
+  // A stalled viewer would never take the rest.
+  if (response.writableNeedDrain) response.destroy();
+  else response.end();
+}
+
+/**
+ * One part. Browsers show a picture when they see the boundary after it, so that boundary goes along at once
+ * instead of with the next picture. False when the viewer should be waited for.
+ */
+function writePart(response: ServerResponse, { jpeg, capturedAtUs }: JpegPicture): boolean {
+  response.cork();
+  response.write(
+    `Content-Type: image/jpeg\r\nContent-Length: ${jpeg.length}\r\nX-Timestamp: ${secondsText(capturedAtUs)}\r\n\r\n`,
+  );
+  response.write(jpeg);
+  const more = response.write(`\r\n--${boundary}\r\n`);
+  response.uncork();
+  return more;
+}
+
+function drained(
+  response: ServerResponse,
+  signal: AbortSignal,
+  clock: Clock,
+  stallTimeoutMs: number,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const done = (settle: () => void): void => {
+      cancel();
+      response.off("drain", onDrain);
+      signal.removeEventListener("abort", onAbort);
+      settle();
+    };
+    const onDrain = (): void => done(resolve);
+    const onAbort = (): void => done(() => reject(signal.reason));
+    const cancel = clock.after(stallTimeoutMs, () =>
+      done(() =>
+        reject(new OcelliError("reader_too_slow", `the viewer took nothing for ${stallTimeoutMs / 1000} s`)),
+      ),
+    );
+    response.on("drain", onDrain);
+    signal.addEventListener("abort", onAbort);
+    if (signal.aborted) onAbort();
+  });
+}
