@@ -1,0 +1,130 @@
+/**
+ * From a credential to an identity, for all adapters: what `authenticate` sends, headers, signed links, and the
+ * networks that need none. Each kind of credential is a `CredentialKind`; a further kind is one more in the list.
+ */
+import type { IncomingMessage } from "node:http";
+import { messageOf, OcelliError } from "@ocelli/protocol";
+import type { Clock } from "../clock/clock.ts";
+import type { Log } from "../log/log.ts";
+import type { AnonymousAccess } from "./anonymous.ts";
+import { type GuardOptions, GuessingGuard } from "./guard.ts";
+import type { Identity } from "./identity.ts";
+import type { ApiKeys } from "./keys.ts";
+import type { LinkSigner } from "./sign.ts";
+
+export interface CredentialKind {
+  /** The value of `auth_type` that asks for this kind. */
+  readonly type: string;
+  /** What is said when a credential is not one of this kind. */
+  readonly failure: string;
+  verify(credential: string): Identity | undefined;
+}
+
+export function apiKeyCredentials(keys: ApiKeys): CredentialKind {
+  return {
+    type: "api_key",
+    failure: "Invalid or expired API key",
+    verify(credential) {
+      const key = keys.verify(credential);
+      if (key === undefined) return undefined;
+      return {
+        role: key.role,
+        userId: `api_key_${key.keyId}`,
+        method: "api_key",
+        expiresAtUs: key.expiresAtUs,
+      };
+    },
+  };
+}
+
+/** Known values of `auth_type`, also those no credential kind here answers to; anything else means: try all. */
+const failureOf: Readonly<Record<string, string>> = {
+  jwt: "Invalid or expired JWT token",
+  api_key: "Invalid or expired API key",
+};
+
+export interface AuthenticatorOptions {
+  /** In the order they are tried. */
+  readonly kinds: readonly CredentialKind[];
+  readonly anonymous: AnonymousAccess;
+  readonly links: LinkSigner;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly guard?: GuardOptions;
+}
+
+export class Authenticator {
+  readonly #kinds: readonly CredentialKind[];
+  readonly #anonymous: AnonymousAccess;
+  readonly #links: LinkSigner;
+  readonly #log: Log;
+  readonly #guard: GuessingGuard;
+
+  constructor(options: AuthenticatorOptions) {
+    this.#kinds = options.kinds;
+    this.#anonymous = options.anonymous;
+    this.#links = options.links;
+    this.#log = options.log;
+    this.#guard = new GuessingGuard(options.clock, options.guard);
+  }
+
+  /**
+   * @param credential a leading `Bearer ` is cut
+   * @param peer.type `jwt` or `api_key` when only that kind may be tried
+   * @throws OcelliError `auth_failed`; `rate_limited` when an address tries too often at once
+   */
+  async verify(
+    credential: string | undefined,
+    peer: { readonly address: string; readonly type?: string; readonly signal?: AbortSignal },
+  ): Promise<Identity> {
+    const bare = credential?.replace(/^Bearer\s+/i, "").trim();
+    if (bare === undefined || bare === "") throw new OcelliError("auth_failed", "Missing auth_token");
+    await this.#guard.admit(peer.address, peer.signal);
+    const only = peer.type !== undefined && Object.hasOwn(failureOf, peer.type) ? peer.type : undefined;
+    const kinds = this.#kinds.filter((kind) => only === undefined || kind.type === only);
+    for (const kind of kinds) {
+      const identity = kind.verify(bare);
+      if (identity !== undefined) return identity;
+    }
+    this.#guard.failed(peer.address);
+    this.#log.info({ peer: peer.address, type: only ?? "auto" }, "a credential was refused");
+    throw new OcelliError(
+      "auth_failed",
+      (only === undefined ? undefined : failureOf[only]) ?? kinds[0]?.failure ?? "Security not configured",
+    );
+  }
+
+  /** Who a peer without a credential is. */
+  anonymous(address: string | undefined): Identity | undefined {
+    return this.#anonymous.identityFor(address);
+  }
+
+  /**
+   * Who sent this HTTP request or upgrade: `Authorization: Bearer`, `X-API-Key`, a signed link, or else its
+   * network. A wrong credential counts as none. Never throws.
+   */
+  async identify(request: IncomingMessage): Promise<Identity | undefined> {
+    const address = request.socket.remoteAddress;
+    const credential = credentialIn(request);
+    if (credential !== undefined) {
+      try {
+        return await this.verify(credential, { address: address ?? "unknown" });
+      } catch (error) {
+        this.#log.debug(
+          { peer: address, reason: messageOf(error) },
+          "a request came with a wrong credential",
+        );
+      }
+    }
+    if (this.#links.verify(request.url ?? "")) {
+      return { role: "viewer", userId: "link", method: "link", expiresAtUs: undefined };
+    }
+    return this.anonymous(address);
+  }
+}
+
+function credentialIn(request: IncomingMessage): string | undefined {
+  const { authorization, "x-api-key": key } = request.headers;
+  const bearer = authorization === undefined ? null : /^Bearer\s+(\S+)\s*$/i.exec(authorization);
+  return bearer?.[1] ?? (typeof key === "string" && key !== "" ? key : undefined);
+}
