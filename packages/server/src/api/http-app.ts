@@ -49,12 +49,7 @@ function clientStatusOf(error: unknown): number | undefined {
   return typeof status === "number" && status >= 400 && status < 500 ? status : undefined;
 }
 
-/**
- * Old clients put file names into the request line as they are. Node gives such bytes as Latin-1; they become
- * percent escapes here, and so does a `%` that begins none.
- */
+/** Old clients do not percent-encode file names: a `%` that begins no escape stands for itself. */
 function percentEncoded(url: string): string {
-  return url
-    .replace(/%(?![0-9a-fA-F]{2})/g, "%25")
-    .replace(/[\u0080-\u00ff]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase()}`);
+  return url.replace(/%(?![0-9a-fA-F]{2})/g, "%25");
 }

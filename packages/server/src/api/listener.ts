@@ -11,6 +11,7 @@ import { messageOf, OcelliError } from "@ocelli/protocol";
 import type { FastifyInstance } from "fastify";
 import type { Clock } from "../clock/clock.ts";
 import type { Log } from "../log/log.ts";
+import { answerMalformed } from "./malformed-requests.ts";
 import { findPortHolder } from "./port-holder.ts";
 import type { Upgrades } from "./upgrades.ts";
 
@@ -95,6 +96,7 @@ export class Listener {
     const { app, upgrades } = this.#options;
     const server = createServer((request, response) => app.routing(request, response));
     server.on("upgrade", (request, socket, head) => upgrades.handle(request, socket, head));
+    server.on("clientError", answerMalformed);
     await listen(server, address);
     server.on("error", (error) => this.#options.log.error({ err: error }, "a listener failed"));
     this.#servers.push(server);

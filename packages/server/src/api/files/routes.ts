@@ -119,6 +119,8 @@ async function sendFile(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
+  // Many clients send `Cache-Control: no-cache` with a condition of their own; the library would then ignore the condition.
+  delete request.raw.headers["cache-control"];
   const urlPath = place.inside.split(sep).map(encodeURIComponent).join("/");
   const result = await send(request.raw, urlPath, {
     root: place.root,
