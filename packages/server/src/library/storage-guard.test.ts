@@ -65,7 +65,7 @@ describe("DiskGuard", () => {
     await guard.assertMayRecord();
     for (const free of [50 * gib, 900 * mib, 800 * mib, 100 * mib, 90 * mib, 40 * gib, 40 * gib]) {
       freeBytes = free;
-      await clock.advance(1000);
+      await clock.advanceAsync(1000);
     }
     expect(levels).toEqual(["low", "critical", "ok"]);
     freeBytes = 500 * mib;
@@ -74,7 +74,7 @@ describe("DiskGuard", () => {
     await expect(guard.assertMayRecord()).rejects.toMatchObject({ code: "storage_critical" });
     await guard.close();
     const before = measured;
-    await clock.advance(10_000);
+    await clock.advanceAsync(10_000);
     expect(measured).toBe(before);
   });
 
