@@ -93,6 +93,22 @@ export const configSchema = z.strictObject({
   devices: z
     .strictObject({
       v4l2: described(z.boolean().default(true), "Look for cameras on /dev/video*"),
+      format: described(
+        z
+          .string()
+          .regex(/^[A-Z0-9]{3,4}$/, "must be a FourCC, such as MJPG, H264 or YUYV")
+          .optional(),
+        "Format wanted of USB cameras that have it; the best one by the documented rule otherwise",
+      ),
+      size: described(
+        pictureSize.optional(),
+        "Picture size wanted of USB cameras that have it; the largest with a good rate otherwise",
+      ),
+      fps: described(
+        z.number().positive().max(1000).optional(),
+        "Frame rate wanted of USB cameras that have it; the highest up to 60 otherwise",
+        { unit: "frames/s" },
+      ),
       rescanSeconds: seconds(30, "Safety rescan of /dev beside its events", 1),
     })
     .prefault({}),

@@ -1,0 +1,370 @@
+import { execFile } from "node:child_process";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { adminKey, alive, type RunningHub, startHub, until } from "../harness/hub.ts";
+import type { Rpc } from "../harness/rpc.ts";
+import { listFormats, loadVivid, plugLoopback, unloadLoopback, unplugLoopback } from "./modules.mjs";
+
+// Runs inside the guest: the hub against real kernel drivers. Each step prints one line; the recordings and what
+// the hub said of them go to the shared folder, where run.mjs judges them with ffprobe on the host.
+
+const run = promisify(execFile);
+const share = process.env.SHARE ?? "/mnt/share";
+const dataDir = "/tmp/ocelli-data";
+const env = {
+  OCELLI_VIRTUAL_CAMERA: "never",
+  OCELLI_DEVICES_SIZE: "320x180",
+  OCELLI_DEVICES_FPS: "15",
+  OCELLI_CAPTURE_START_TIMEOUT_SECONDS: "60",
+  OCELLI_CAPTURE_LINGER_SECONDS: "30",
+};
+
+interface Sidecar {
+  filename: string;
+  state: string;
+  frames: number;
+  firstFrameAtUs: number;
+  lastFrameAtUs: number;
+  recordingId: string;
+  segment: number;
+  gaps: { reason: string }[];
+  clockSteps: { stepUs: number }[];
+  scheduledStart: { atUs: number; errorUs: number };
+  timeSource: string;
+  fps: number;
+}
+
+let failed = 0;
+async function step(name: string, work: () => Promise<string | undefined>): Promise<void> {
+  const started = performance.now();
+  try {
+    const note = await work();
+    console.log(
+      `ok   ${name}${note === undefined ? "" : `: ${note}`} (${Math.round(performance.now() - started)} ms)`,
+    );
+  } catch (error) {
+    failed++;
+    console.log(`FAIL ${name}: ${error instanceof Error ? error.stack : String(error)}`);
+  }
+}
+
+function same(what: string, actual: unknown, expected: unknown): void {
+  const [a, b] = [JSON.stringify(actual), JSON.stringify(expected)];
+  if (a !== b) throw new Error(`${what}: expected ${b}, got ${a}`);
+}
+
+function holds(what: string, condition: boolean): void {
+  if (!condition) throw new Error(what);
+}
+
+const median = (values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+
+function sidecars(): Sidecar[] {
+  const folder = join(dataDir, "recordings");
+  return readdirSync(folder)
+    .filter((name) => name.endsWith(".json"))
+    .map((name) => JSON.parse(readFileSync(join(folder, name), "utf8")) as Sidecar);
+}
+
+function sidecarOf(filename: string): Sidecar {
+  const found = sidecars().find((sidecar) => sidecar.filename === filename);
+  if (found === undefined) throw new Error(`no sidecar of ${filename}`);
+  return found;
+}
+
+async function grows(hub: RunningHub, filename: string, bytes = 20_000): Promise<void> {
+  const size = (): number => readFileSync(hub.file("recordings", filename)).length;
+  const start = size();
+  await until(`${filename} grows`, () => size() > start + bytes, 60_000);
+}
+
+/** The MJPEG stream of a camera by a socket that reads on demand only. */
+function viewer(hub: RunningHub, camera: string) {
+  const socket = connect(hub.port, "127.0.0.1");
+  let bytes = 0;
+  socket.on("data", (chunk) => (bytes += chunk.length));
+  socket.on("error", () => undefined);
+  socket.write(`GET /live/${camera}/mjpeg HTTP/1.1\r\nHost: x\r\nX-API-Key: ${adminKey}\r\n\r\n`);
+  return {
+    bytes: () => bytes,
+    stall: () => socket.pause(),
+    end: () => socket.destroy(),
+  };
+}
+
+mkdirSync(dataDir, { recursive: true });
+await loadVivid({ devices: 2, first: 0, metadata: true });
+await plugLoopback({ number: 10, label: "MJPEG camera", codec: "mjpeg" });
+await plugLoopback({ number: 11, label: "H264 camera", codec: "h264" });
+await plugLoopback({ number: 12, label: "Second MJPEG camera", codec: "mjpeg" });
+
+let hub = await startHub({ dataDir, env });
+let rpc: Rpc = await hub.rpc();
+
+type ListedCamera = { camera_id: string; device: string; status: string; name: string; formats: string[] };
+
+await step("finds the capture nodes and nothing else", async () => {
+  const { cameras } = await rpc.call<{ cameras: ListedCamera[] }>("get_camera_list");
+  same(
+    "cameras",
+    cameras.map((camera) => [camera.camera_id, camera.device, camera.status]),
+    [0, 1, 10, 11, 12].map((number) => [`camera${number}`, `/dev/video${number}`, "CONNECTED"]),
+  );
+  const nodes = readdirSync("/dev").filter((name) => /^video\d+$/.test(name));
+  holds("there is a metadata node to be left out", nodes.length > cameras.length);
+  return `${cameras.length} cameras of ${nodes.length} nodes`;
+});
+
+await step("reads the capabilities v4l2-ctl reads", async () => {
+  let formats = 0;
+  for (const node of ["/dev/video0", "/dev/video10", "/dev/video11"]) {
+    const expected = await listFormats(node);
+    const actual = await rpc.call<{ formats: string[]; resolutions: string[]; fps_options: number[] }>(
+      "get_camera_capabilities",
+      { device: node },
+    );
+    same(
+      `formats of ${node}`,
+      [...new Set(actual.formats)].sort(),
+      [...new Set(expected.map((format) => format.fourcc.trim()))].sort(),
+    );
+    const sizes = new Set(expected.flatMap((format) => format.sizes.map((size) => size.size)));
+    same(`sizes of ${node}`, [...actual.resolutions].sort(), [...sizes].sort());
+    const rates = new Set(
+      expected.flatMap((format) => format.sizes.flatMap((size) => size.fps.map(Math.floor))),
+    );
+    same(
+      `rates of ${node}`,
+      [...actual.fps_options].sort((a, b) => a - b),
+      [...rates].sort((a, b) => a - b),
+    );
+    formats += expected.length;
+  }
+  return `${formats} formats`;
+});
+
+await step("notifies of a node that appears and goes", async () => {
+  const appeared: number[] = [];
+  const gone: number[] = [];
+  for (let round = 0; round < 5; round++) {
+    await unplugLoopback(11);
+    const before = performance.now();
+    await rpc.waitFor(
+      "camera_status_update",
+      (p) => p.camera_id === "camera11" && p.event === "disconnected",
+    );
+    gone.push(performance.now() - before);
+    await unloadLoopback([11]);
+    rpc.notifications.length = 0;
+    const at = Promise.withResolvers<number>();
+    void rpc
+      .waitFor("camera_status_update", (p) => p.camera_id === "camera11" && p.event === "connected")
+      .then(() => at.resolve(performance.now()), at.reject);
+    await plugLoopback({ number: 11, label: "H264 camera", codec: "h264" });
+    const plugged = performance.now();
+    appeared.push((await at.promise) - plugged);
+    rpc.notifications.length = 0;
+  }
+  writeFileSync(join(share, "hotplug.json"), JSON.stringify({ appeared, gone }));
+  return `appears median ${median(appeared).toFixed(1)} ms, goes median ${median(gone).toFixed(1)} ms`;
+});
+
+await step("takes snapshots of MJPEG, H.264 and raw cameras", async () => {
+  for (const camera of ["camera10", "camera11", "camera0"]) {
+    const taken = await rpc.call<{ filename: string }>("take_snapshot", {
+      device: camera,
+      filename: `still-${camera}`,
+    });
+    await run("ffmpeg", [
+      "-v",
+      "error",
+      "-xerror",
+      "-i",
+      hub.file("snapshots", taken.filename),
+      "-f",
+      "null",
+      "-",
+    ]);
+  }
+  return undefined;
+});
+
+await step(
+  "THE GATE: recorded, snapshotted, watched by a fast and a stalled viewer, through kill -9 of ffmpeg and of the hub",
+  async () => {
+    const started = await rpc.call<{ filename: string; recording_id: string }>("start_recording", {
+      device: "camera10",
+      filename: "gate",
+    });
+    const fast = viewer(hub, "camera10");
+    const stalled = viewer(hub, "camera10");
+    await until("both viewers see it", () => fast.bytes() > 10_000 && stalled.bytes() > 0);
+    stalled.stall();
+    await grows(hub, started.filename);
+    same(
+      "one ffmpeg serves them all",
+      hub.ffmpegs().filter((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("/dev/video10"))
+        .length,
+      1,
+    );
+    await rpc.call("take_snapshot", { device: "camera10", filename: "during-gate" });
+
+    const [ffmpeg] = hub
+      .ffmpegs()
+      .filter((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("/dev/video10"));
+    if (ffmpeg === undefined) throw new Error("no ffmpeg");
+    const seen = fast.bytes();
+    process.kill(ffmpeg, "SIGKILL");
+    await until("ffmpeg is gone", () => !alive(ffmpeg));
+    await grows(hub, started.filename);
+    await until("the fast viewer goes on", () => fast.bytes() > seen + 10_000);
+
+    await hub.end("SIGKILL");
+    fast.end();
+    stalled.end();
+    hub = await startHub({ dataDir, env });
+    rpc = await hub.rpc();
+    const next = await until(
+      "the recording goes on in a new file",
+      () => sidecars().find((s) => s.recordingId === started.recording_id && s.filename !== started.filename),
+      60_000,
+    );
+    await grows(hub, next.filename);
+    await rpc.call("stop_recording", { device: "camera10" });
+    const first = sidecarOf(started.filename);
+    const second = sidecarOf(next.filename);
+    same("states", [first.state, second.state], ["recovered", "complete"]);
+    same("time source", [first.timeSource, second.timeSource], ["kernel", "kernel"]);
+    holds("the gap of ffmpeg's death is in the first file's sidecar", first.gaps.length === 1);
+    holds("the gap of the hub's death is in the second file's sidecar", second.gaps.length >= 1);
+    return `${first.frames} + ${second.frames} frames`;
+  },
+);
+
+await step("starts two cameras at one T0, exact to the frame, and a raw one with them", async () => {
+  const t0 = Math.ceil(Date.now() / 1000) + 8;
+  const devices = ["camera10", "camera12", "camera0"];
+  const started = await Promise.all(
+    devices.map((device) =>
+      rpc.call<{ filename: string; recording_id: string }>("start_recording", {
+        device,
+        duration: 2,
+        start_at: t0,
+        filename: `t0-${device}`,
+      }),
+    ),
+  );
+  for (const { recording_id } of started) {
+    await rpc.waitFor(
+      "recording_status_update",
+      (p) => p.recording_id === recording_id && p.status !== "STARTED",
+      60_000,
+    );
+  }
+  const errors = started.map(({ filename }) => {
+    const { firstFrameAtUs, scheduledStart, fps } = sidecarOf(filename);
+    same("T0 in the sidecar", scheduledStart.atUs, t0 * 1e6);
+    holds(`${filename} starts at or after T0`, firstFrameAtUs >= t0 * 1e6);
+    holds(
+      `${filename} starts within a frame interval (${firstFrameAtUs - t0 * 1e6} us)`,
+      firstFrameAtUs - t0 * 1e6 < 1.5e6 / fps,
+    );
+    return ((firstFrameAtUs - t0 * 1e6) / 1000).toFixed(1);
+  });
+  writeFileSync(
+    join(share, "t0.json"),
+    JSON.stringify({ t0Us: t0 * 1e6, filenames: started.map((s) => s.filename) }),
+  );
+  return `start errors ${errors.join(", ")} ms`;
+});
+
+await step("keeps media time through steps of the wall clock, and notes them", async () => {
+  const started = await rpc.call<{ filename: string }>("start_recording", {
+    device: "camera10",
+    filename: "clock-step",
+  });
+  await grows(hub, started.filename);
+  await run("date", ["-s", "+1 hour"]);
+  await grows(hub, started.filename);
+  await run("date", ["-s", "-1 hour"]);
+  await grows(hub, started.filename);
+  await rpc.call("stop_recording", { device: "camera10" });
+  const sidecar = sidecarOf(started.filename);
+  holds(`no gap and no drop by the steps (${JSON.stringify(sidecar.gaps)})`, sidecar.gaps.length === 0);
+  same(
+    "steps in minutes",
+    sidecar.clockSteps.map((clockStep) => Math.round(clockStep.stepUs / 60e6)),
+    [60, -60],
+  );
+  return undefined;
+});
+
+await step(
+  "goes on with a recording when its camera is unplugged and comes back on another node",
+  async () => {
+    const started = await rpc.call<{ filename: string; recording_id: string }>("start_recording", {
+      device: "camera12",
+      filename: "replug",
+    });
+    await grows(hub, started.filename);
+    rpc.notifications.length = 0;
+    await unplugLoopback(12);
+    await rpc.waitFor(
+      "camera_status_update",
+      (p) => p.camera_id === "camera12" && p.event === "disconnected",
+    );
+    const absent = await rpc.call<{ status: string; device: string }>("get_camera_status", {
+      device: "camera12",
+    });
+    same("status while away", absent.status, "DISCONNECTED");
+    await until("its ffmpeg lets go", () =>
+      hub.ffmpegs().every((pid) => !readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("/dev/video12")),
+    );
+    await unloadLoopback([12]);
+    await plugLoopback({ number: 12, label: "Second MJPEG camera", codec: "mjpeg" });
+    await rpc.waitFor("camera_status_update", (p) => p.camera_id === "camera12" && p.event === "connected");
+    await grows(hub, started.filename);
+    await rpc.call("stop_recording", { device: "camera12" });
+    const sidecar = sidecarOf(started.filename);
+    same("one gap", sidecar.gaps.length, 1);
+    return `${sidecar.frames} frames`;
+  },
+);
+
+await step("knows a camera again on another node after a restart", async () => {
+  await rpc.close();
+  await hub.stop();
+  await unplugLoopback(12);
+  await unloadLoopback([12]);
+  await plugLoopback({ number: 21, label: "Second MJPEG camera", codec: "mjpeg" });
+  hub = await startHub({ dataDir, env });
+  rpc = await hub.rpc();
+  const { cameras } = await rpc.call<{ cameras: ListedCamera[] }>("get_camera_list");
+  const again = cameras.find(
+    (camera) => camera.name === "Second MJPEG camera" && camera.status === "CONNECTED",
+  );
+  same("id and node", [again?.camera_id, again?.device], ["camera12", "/dev/video21"]);
+  return undefined;
+});
+
+await step("ends cleanly and leaves no ffmpeg", async () => {
+  await rpc.call("start_recording", { device: "camera10", filename: "last" });
+  const children = hub.ffmpegs();
+  await rpc.close();
+  same("exit", await hub.end("SIGINT"), { code: 0, signal: null });
+  holds(
+    "no ffmpeg is left",
+    children.every((pid) => !alive(pid)),
+  );
+  same("state of the last recording", sidecarOf("last.mp4").state, "complete");
+  return undefined;
+});
+
+for (const folder of ["recordings", "snapshots"])
+  cpSync(join(dataDir, folder), join(share, folder), { recursive: true });
+writeFileSync(join(share, "hub.log"), hub.output.join("\n"));
+rmSync(dataDir, { recursive: true });
+process.exit(failed === 0 ? 0 : 1);
