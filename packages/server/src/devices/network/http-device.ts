@@ -3,6 +3,7 @@
  * that carries its own, so the server is asked for the content type before the first capture.
  */
 import { messageOf, OcelliError } from "@ocelli/protocol";
+import type { Clock } from "../../clock/clock.ts";
 import type { CaptureInput, Device } from "../device.ts";
 import { type HttpOptions, httpMjpegInput, httpStreamInput } from "./inputs.ts";
 import { basicAuthorization, withoutCredentials } from "./url.ts";
@@ -31,7 +32,7 @@ export function httpDevice(
     ...common,
     kind: "http",
     async prepare(signal) {
-      mjpeg ??= await givesMjpeg(url, options.timeoutMs, signal);
+      mjpeg ??= await givesMjpeg(url, clock, options.timeoutMs, signal);
     },
     input(): CaptureInput {
       const known = mjpeg ?? !streamEnding.test(new URL(url).pathname);
@@ -43,19 +44,21 @@ export function httpDevice(
 /** `undefined` when the server answers but does not say, for instance because it wants digest authentication. */
 async function givesMjpeg(
   url: string,
+  clock: Clock,
   timeoutMs: number,
   signal: AbortSignal | undefined,
 ): Promise<boolean | undefined> {
   const parsed = new URL(url);
   const authorization = basicAuthorization(parsed);
   const address = withoutCredentials(parsed);
-  const timeout = AbortSignal.timeout(timeoutMs);
+  const timeout = new AbortController();
+  const stopTimer = clock.after(timeoutMs, () => timeout.abort());
   // Ends the endless body as soon as its type is known.
   const enough = new AbortController();
   try {
     const response = await fetch(address, {
       headers: authorization === undefined ? {} : { authorization },
-      signal: AbortSignal.any([timeout, enough.signal, ...(signal === undefined ? [] : [signal])]),
+      signal: AbortSignal.any([timeout.signal, enough.signal, ...(signal === undefined ? [] : [signal])]),
     });
     const type = response.headers.get("content-type") ?? "";
     if (response.status === 404 || response.status === 403 || response.status >= 500) {
@@ -73,14 +76,15 @@ async function givesMjpeg(
     signal?.throwIfAborted();
     const cause = error instanceof Error ? error.cause : undefined;
     const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
-    if (!timeout.aborted && !unreachable.has(code)) return undefined;
-    const why = timeout.aborted ? `no answer within ${timeoutMs / 1000} s` : code || messageOf(error);
+    if (!timeout.signal.aborted && !unreachable.has(code)) return undefined;
+    const why = timeout.signal.aborted ? `no answer within ${timeoutMs / 1000} s` : code || messageOf(error);
     throw new OcelliError(
       "capture_failed",
       `${address} cannot be reached (${why}). Check that the camera is on and its address is right.`,
       { details: { url: address }, cause: error },
     );
   } finally {
+    stopTimer();
     enough.abort();
   }
 }

@@ -4,15 +4,18 @@
  * `CaptureInput.args`, beside the list of what to mask.
  */
 import { access } from "node:fs/promises";
+import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { messageOf, OcelliError } from "@ocelli/protocol";
+import type { Clock } from "../../clock/clock.ts";
 import type { Device, DeviceEvent, DeviceIdentity, DeviceKind, DeviceProvider } from "../device.ts";
 import { httpDevice } from "./http-device.ts";
 import { fileInput, rtspInput } from "./inputs.ts";
 import { withoutCredentials } from "./url.ts";
 
 export interface NetworkCamera {
-  readonly name: string;
+  /** Default: the host, or the file's name. */
+  readonly name?: string;
   /** `rtsp://`, `rtsps://`, `http://`, `https://` or `file:///`; credentials as user-info. */
   readonly url: string;
   /** Fixed camera number; the next free one from 100 otherwise. */
@@ -25,6 +28,7 @@ export interface NetworkCamera {
 
 export interface NetworkProviderOptions {
   readonly cameras: readonly NetworkCamera[];
+  readonly clock: Clock;
   /** A camera that sends nothing for this long is given up by ffmpeg, milliseconds. Default 10000. */
   readonly timeoutMs?: number;
 }
@@ -50,7 +54,7 @@ export class NetworkProvider implements DeviceProvider {
 
   /** @throws OcelliError `config_invalid` for a URL that is none, or of a scheme not listed above */
   constructor(options: NetworkProviderOptions) {
-    const timeoutMs = options.timeoutMs ?? 10_000;
+    const { clock, timeoutMs = 10_000 } = options;
     const seen = new Map<string, number>();
     this.#members = options.cameras.map((camera) => {
       const url = parse(camera);
@@ -58,7 +62,7 @@ export class NetworkProvider implements DeviceProvider {
       // The same URL may be configured twice; the second is a camera of its own.
       const index = seen.get(busPath) ?? 0;
       seen.set(busPath, index + 1);
-      return makeMember(camera, url, { busPath, name: camera.name, index }, timeoutMs);
+      return makeMember(camera, url, { busPath, name: nameOf(camera, url), index }, clock, timeoutMs);
     });
   }
 
@@ -88,21 +92,31 @@ export class NetworkProvider implements DeviceProvider {
   }
 }
 
+function nameOf(camera: NetworkCamera, url: URL): string {
+  return camera.name ?? (url.protocol === "file:" ? basename(fileURLToPath(url)) : url.host);
+}
+
 function parse(camera: NetworkCamera): URL {
   const url = URL.parse(camera.url);
   if (url !== null && url.protocol in kinds) return url;
   throw new OcelliError(
     "config_invalid",
-    `The URL of camera "${camera.name}" must begin with rtsp://, rtsps://, http://, https:// or file:///.`,
+    `The URL of camera "${camera.name ?? "without a name"}" must begin with rtsp://, rtsps://, http://, https:// or file:///.`,
     { details: { camera: camera.name } },
   );
 }
 
-function makeMember(camera: NetworkCamera, url: URL, identity: DeviceIdentity, timeoutMs: number): Member {
+function makeMember(
+  camera: NetworkCamera,
+  url: URL,
+  identity: DeviceIdentity,
+  clock: Clock,
+  timeoutMs: number,
+): Member {
   const audio = camera.audio ?? false;
   const common = {
     identity,
-    name: camera.name,
+    name: identity.name,
     ...(camera.number !== undefined && { wantedNumber: camera.number }),
   };
   if (url.protocol === "file:") {
@@ -115,7 +129,7 @@ function makeMember(camera: NetworkCamera, url: URL, identity: DeviceIdentity, t
     const device: Device = { ...common, kind: "rtsp", input: () => input };
     return { device, check: async () => device };
   }
-  const device = httpDevice(camera.url, common, { audio, timeoutMs });
+  const device = httpDevice(camera.url, common, clock, { audio, timeoutMs });
   return { device, check: async () => device };
 }
 

@@ -1,0 +1,54 @@
+/**
+ * Which known camera an attached device is. Pure rules, in this order; only cameras that are absent, of the same
+ * kind and the same index within their device can be taken:
+ *
+ * 1. Serial number, vendor and product equal, and the same bus path.
+ * 2. Serial number, vendor and product equal on another bus path: the camera was moved to another port. Not when
+ *    several absent cameras carry that serial, nor when another device attached now is this very camera (rule 1):
+ *    makers do ship cameras with equal serials, and then only the bus path tells them apart.
+ * 3. Without a serial number: bus path and name equal (for URLs the bus path alone, so that renaming is harmless).
+ */
+import type { DeviceIdentity, DeviceKind } from "../devices/device.ts";
+
+export interface Identified {
+  readonly kind: DeviceKind;
+  readonly identity: DeviceIdentity;
+}
+
+/**
+ * @param absent known cameras that no device is attached for
+ * @param others further devices attached now that are still to be matched
+ */
+export function matchIdentity<K extends Identified>(
+  device: Identified,
+  absent: readonly K[],
+  others: readonly Identified[] = [],
+): K | undefined {
+  const candidates = absent.filter(
+    (known) => known.kind === device.kind && known.identity.index === device.identity.index,
+  );
+  const exact = candidates.find((known) => isSamePlace(device, known));
+  if (exact !== undefined || !hasSerial(device.identity)) return exact;
+  const moved = candidates.filter((known) => hasSameSerial(device.identity, known.identity));
+  const [only] = moved;
+  if (only === undefined || moved.length > 1) return undefined;
+  return others.some((other) => isSamePlace(other, only)) ? undefined : only;
+}
+
+function isSamePlace(device: Identified, known: Identified): boolean {
+  const a = device.identity;
+  const b = known.identity;
+  if (device.kind !== known.kind || a.index !== b.index || a.busPath !== b.busPath) return false;
+  if (device.kind !== "v4l2") return true;
+  return hasSerial(a) || hasSerial(b)
+    ? hasSameSerial(a, b)
+    : a.name === b.name && a.vendorProduct === b.vendorProduct;
+}
+
+function hasSerial(identity: DeviceIdentity): boolean {
+  return identity.serial !== undefined;
+}
+
+function hasSameSerial(a: DeviceIdentity, b: DeviceIdentity): boolean {
+  return hasSerial(a) && a.serial === b.serial && a.vendorProduct === b.vendorProduct;
+}
