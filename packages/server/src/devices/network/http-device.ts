@@ -25,6 +25,7 @@ const streamEnding = /\.(?:m3u8|ts|flv|mp4|mkv|mpd|webm)$/i;
 export function httpDevice(
   url: string,
   common: Omit<Device, "kind" | "input">,
+  clock: Clock,
   options: HttpOptions,
 ): Device {
   let mjpeg: boolean | undefined;
