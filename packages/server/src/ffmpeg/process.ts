@@ -32,6 +32,8 @@ export interface SpawnOptions extends FfmpegSpawnOptions {
   /** Deadlines of `stop()`: interrupt, then TERM after `quitMs`, then KILL after `termMs`. Defaults 1500 and 1000. */
   readonly quitMs?: number;
   readonly termMs?: number;
+  /** Lines of stderr to be left out: known noise. */
+  readonly ignoreStderr?: RegExp;
   /** Lines of stderr kept, default 40. */
   readonly stderrLines?: number;
 }
@@ -77,6 +79,7 @@ class SupervisedProcess implements FfmpegProcess {
     this.#stderr = new StderrRing({
       secrets,
       onLine: options.onStderrLine,
+      ignore: options.ignoreStderr,
       ...(options.stderrLines === undefined ? {} : { capacity: options.stderrLines }),
     });
     const program = options.program ?? "ffmpeg";

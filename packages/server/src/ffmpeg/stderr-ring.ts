@@ -8,6 +8,7 @@ export class StderrRing {
   readonly #capacity: number;
   readonly #secrets: readonly string[];
   readonly #onLine: ((line: string) => void) | undefined;
+  readonly #ignore: RegExp | undefined;
   readonly #decoder = new StringDecoder("utf8");
   readonly #lines: string[] = [];
   #rest = "";
@@ -18,11 +19,14 @@ export class StderrRing {
       readonly capacity?: number;
       readonly secrets?: readonly string[];
       readonly onLine?: ((line: string) => void) | undefined;
+      /** Lines that say nothing to anybody. */
+      readonly ignore?: RegExp | undefined;
     } = {},
   ) {
     this.#capacity = options.capacity ?? 40;
     this.#secrets = options.secrets ?? [];
     this.#onLine = options.onLine;
+    this.#ignore = options.ignore;
   }
 
   push(chunk: Buffer): void {
@@ -48,7 +52,7 @@ export class StderrRing {
 
   #add(raw: string): void {
     const text = raw.trim();
-    if (text === "") return;
+    if (text === "" || this.#ignore?.test(text)) return;
     // Masked before it is cut, so that no half of a secret stays behind.
     const line = maskSecrets(text, this.#secrets).slice(0, maxLineLength);
     this.#lines.push(line);

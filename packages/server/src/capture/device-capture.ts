@@ -1,0 +1,161 @@
+/**
+ * The capture of one device: one ffmpeg at a time opens it, and comes back after a crash, a stall or an
+ * unplugging. Leases, ring and timers are `OnDemandSource`'s, one run after another `RunSupervisor`'s, the
+ * meaning of times `run-timing.ts`'s.
+ */
+import { OcelliError } from "@ocelli/protocol";
+import type { CaptureInput } from "../devices/device.ts";
+import { CaptureRun, type RunEnd } from "./capture-run.ts";
+import { type OnDemandOptions, OnDemandSource } from "./on-demand-source.ts";
+import { captureArgs } from "./output-args.ts";
+import type { RecoveryOptions } from "./recovery-policy.ts";
+import { RunPublisher } from "./run-publisher.ts";
+import type { RunOutcome, RunSupervisor } from "./run-supervisor.ts";
+import { runTiming } from "./run-timing.ts";
+import type { CaptureMode, TimeSource } from "./source.ts";
+
+export interface DeviceCaptureOptions extends OnDemandOptions {
+  /**
+   * How to open the device, asked before each run.
+   * @param wanted the mode a lease insists on, or the one in use; without one the owner chooses
+   */
+  readonly input: (
+    wanted: CaptureMode | undefined,
+    signal: AbortSignal,
+  ) => Promise<{ readonly mode: CaptureMode; readonly input: CaptureInput }>;
+  /** Name or path of ffmpeg, default `ffmpeg`. */
+  readonly ffmpeg?: string;
+  /** Without a frame for this long (and at least five frame intervals) the run is ended; default 5000. */
+  readonly stallTimeoutMs?: number;
+  /** Video frames dropped at the start of each run, for sensors that need to warm up; default 0. */
+  readonly skipFrames?: number;
+  readonly recovery?: RecoveryOptions;
+  /** For jitter; default `Math.random`. */
+  readonly random?: () => number;
+}
+
+export class DeviceCapture extends OnDemandSource {
+  readonly #options: DeviceCaptureOptions;
+  readonly #publisher: RunPublisher;
+  readonly #supervisor: RunSupervisor;
+  #run: CaptureRun | undefined;
+  #timeSource: TimeSource = "kernel";
+  #deviceLost = false;
+  /** The input's audio cannot be put into MP4: the picture goes on without it. */
+  #audioRefused = false;
+
+  constructor(options: DeviceCaptureOptions) {
+    super(options);
+    this.#options = options;
+    this.#publisher = new RunPublisher({
+      clock: options.clock,
+      publish: (fragment) => this.publish(fragment),
+      onGap: (fromUs, toUs, reason) => this.reportGap(fromUs, toUs, reason),
+    });
+    this.#supervisor = this.supervisor(options);
+  }
+
+  get timeSource(): TimeSource {
+    return this.#timeSource;
+  }
+
+  /** The device is gone: its process is ended, leases wait for it, new ones are refused. */
+  deviceLost(): void {
+    if (this.#deviceLost) return;
+    this.#deviceLost = true;
+    this.#supervisor.setDeviceLost(true);
+    const error = this.#lostError();
+    this.#run?.fail(error);
+    this.failOpeners(error);
+  }
+
+  /** The device is back: restarts at once if somebody waits. */
+  deviceBack(): void {
+    if (!this.#deviceLost) return;
+    this.#deviceLost = false;
+    this.#supervisor.setDeviceLost(false);
+  }
+
+  protected get pid(): number | undefined {
+    return this.#run?.pid;
+  }
+
+  protected override refusal(): OcelliError | undefined {
+    return this.#deviceLost ? this.#lostError() : undefined;
+  }
+
+  protected work(signal: AbortSignal, wantedMode: CaptureMode | undefined): Promise<void> {
+    this.#publisher.reset();
+    this.#audioRefused = false;
+    return this.#supervisor.run(signal, (gapReason) => this.#oneRun(signal, wantedMode, gapReason));
+  }
+
+  async #oneRun(
+    signal: AbortSignal,
+    wantedMode: CaptureMode | undefined,
+    gapReason: string | undefined,
+  ): Promise<RunOutcome> {
+    const { mode, input } = await this.#options.input(this.mode ?? wantedMode, signal);
+    signal.throwIfAborted();
+    this.beginRun(mode);
+    const intervalUs = mode.fps > 0 ? Math.round(1e6 / mode.fps) : undefined;
+    const stallMs = Math.max(this.#options.stallTimeoutMs ?? 5000, (5 * (intervalUs ?? 0)) / 1000);
+    const timing = runTiming({
+      timeSource: input.timeSource,
+      times: input.times ?? "stream",
+      afterUs: this.#publisher.newestDecodeUs,
+      nominalIntervalUs: intervalUs,
+      jumpUs: Math.max(15_000_000, stallMs * 2000),
+    });
+    this.#publisher.beginRun(this.#options.skipFrames ?? 0, gapReason);
+    const audio = input.audio && !this.#audioRefused;
+    const run = new CaptureRun({
+      id: this.id,
+      clock: this.clock,
+      spawn: {
+        args: captureArgs(input, audio),
+        onStderrLine: (line) => this.log.debug({ line }, "ffmpeg"),
+        ...(this.#options.ffmpeg === undefined ? {} : { program: this.#options.ffmpeg }),
+        ...(input.env === undefined ? {} : { env: input.env }),
+        ...(input.secrets === undefined ? {} : { secrets: input.secrets }),
+      },
+      firstFrameMs: this.startTimeoutMs,
+      stallMs,
+      onFrame: (frame, receivedAtMonoUs) => {
+        for (const timed of timing.add(frame, receivedAtMonoUs)) {
+          this.#timeSource = timing.timeSource;
+          this.#publisher.add(timed);
+        }
+      },
+      onStall: () => this.setState("stalled", `no frame for ${stallMs / 1000} s`),
+    });
+    this.#run = run;
+    const stop = (): void => void run.stop();
+    signal.addEventListener("abort", stop, { once: true });
+    const end = await run.ended;
+    signal.removeEventListener("abort", stop);
+    this.#run = undefined;
+    if (audio && end.frames === 0 && refusesAudio(end)) {
+      this.#audioRefused = true;
+      this.log.warn(`${this.id}: its audio cannot be kept in MP4; going on without`);
+      return { error: undefined };
+    }
+    return end;
+  }
+
+  #lostError(): OcelliError {
+    return new OcelliError("camera_disconnected", `${this.id} is not attached`, {
+      details: { source: this.id },
+    });
+  }
+}
+
+/** ffmpeg finds no place for the audio codec in MP4, or the parser does not know it. */
+function refusesAudio(end: RunEnd): boolean {
+  return (
+    end.error?.code === "unsupported" ||
+    end.exit.stderrTail.some((line) =>
+      /could not find tag for codec|codec not currently supported in container/i.test(line),
+    )
+  );
+}

@@ -1,0 +1,162 @@
+/**
+ * Places the frames of one run on the source's time scale and says when they were captured. One object a run:
+ *
+ * - *kernel*: the stream's times are CLOCK_MONOTONIC already (V4L2 buffer stamps).
+ * - *stream*: the stream's own times plus one constant of the run; capture time by least-delayed arrival.
+ * - *receive*: the stream has no times worth keeping: media time is the time of arrival.
+ *
+ * ffmpeg hands a frame over when the next one reaches it, so the arrival of a frame is the moment the
+ * fragment *before* it came.
+ */
+import { OcelliError } from "@ocelli/protocol";
+import { ArrivalClock } from "../clock/arrival-clock.ts";
+import type { RawFrame } from "../media/fragment-parser.ts";
+
+/** A frame and where it belongs. */
+export interface TimedFrame {
+  readonly frame: RawFrame;
+  /** What to add to the frame's times to put them on the source's scale, whole microseconds. */
+  readonly offsetUs: number;
+  /** When it was captured, on CLOCK_MONOTONIC. */
+  readonly capturedAtMonoUs: number;
+  readonly receivedAtMonoUs: number;
+  /** Set where the frame's own duration means nothing. */
+  readonly durationUs?: number;
+}
+
+export interface RunTiming {
+  /** `arrival` also where a device that should give kernel stamps gives others. */
+  readonly timeSource: "kernel" | "arrival";
+  /**
+   * Takes the next frame of the run; gives the frames whose times are known now, in order.
+   * @throws OcelliError `capture_failed` when the stream's times jumped: the run is of no further use
+   */
+  add(frame: RawFrame, receivedAtMonoUs: number): TimedFrame[];
+}
+
+export interface RunTimingOptions {
+  readonly timeSource: "kernel" | "arrival";
+  readonly times: "stream" | "receive";
+  /** Media times of this run begin above this one: the newest decode time of the run before. */
+  readonly afterUs: number;
+  /** Assumed for the first frame of a *receive* run. */
+  readonly nominalIntervalUs: number | undefined;
+  /** Larger jumps of the stream's times against the clock end the run; default 15 s. */
+  readonly jumpUs?: number;
+}
+
+/** Kernel stamps further than this from now are of another clock. */
+const kernelToleranceUs = 5_000_000;
+/** Frames held back at most while a stream's times settle. */
+const maxHeld = 600;
+
+export function runTiming(options: RunTimingOptions): RunTiming {
+  if (options.timeSource === "kernel") return new KernelTiming(options);
+  return options.times === "receive" ? new ReceiveTiming(options) : new StreamTiming(options);
+}
+
+class KernelTiming implements RunTiming {
+  readonly #options: RunTimingOptions;
+  #fallback: StreamTiming | undefined;
+  #checked = false;
+
+  constructor(options: RunTimingOptions) {
+    this.#options = options;
+  }
+
+  get timeSource(): "kernel" | "arrival" {
+    return this.#fallback === undefined ? "kernel" : "arrival";
+  }
+
+  add(frame: RawFrame, receivedAtMonoUs: number): TimedFrame[] {
+    if (!this.#checked && frame.track.kind === "video") {
+      this.#checked = true;
+      const age = receivedAtMonoUs - frame.ptsUs;
+      // A driver may stamp with another clock, or not at all.
+      if (Math.abs(age) > kernelToleranceUs) this.#fallback = new StreamTiming(this.#options);
+    }
+    if (this.#fallback !== undefined) return this.#fallback.add(frame, receivedAtMonoUs);
+    return [{ frame, offsetUs: 0, capturedAtMonoUs: frame.ptsUs, receivedAtMonoUs }];
+  }
+}
+
+class StreamTiming implements RunTiming {
+  readonly timeSource = "arrival";
+  readonly #clock = new ArrivalClock();
+  readonly #afterUs: number;
+  readonly #jumpUs: number;
+  #offsetUs: number | undefined;
+  #previousArrivalUs: number | undefined;
+  #held: { readonly frame: RawFrame; readonly receivedAtMonoUs: number }[] = [];
+
+  constructor(options: RunTimingOptions) {
+    this.#afterUs = options.afterUs;
+    this.#jumpUs = options.jumpUs ?? 15_000_000;
+  }
+
+  add(frame: RawFrame, receivedAtMonoUs: number): TimedFrame[] {
+    const arrivedUs = this.#previousArrivalUs;
+    this.#previousArrivalUs = receivedAtMonoUs;
+    if (arrivedUs !== undefined && frame.track.kind === "video") {
+      const deviation = this.#clock.deviationUs(frame.ptsUs, arrivedUs);
+      if (Math.abs(deviation) > this.#jumpUs) {
+        throw new OcelliError(
+          "capture_failed",
+          `the stream's timestamps jumped by ${(-deviation / 1e6).toFixed(1)} s against the clock`,
+        );
+      }
+      this.#clock.arrived(frame.ptsUs, arrivedUs);
+    }
+    this.#held.push({ frame, receivedAtMonoUs });
+    if (!this.#clock.settled && this.#held.length < maxHeld) return [];
+    const held = this.#held;
+    this.#held = [];
+    this.#offsetUs ??= this.#chooseOffset(held);
+    const offsetUs = this.#offsetUs;
+    return held.map(({ frame, receivedAtMonoUs }) => ({
+      frame,
+      offsetUs,
+      capturedAtMonoUs: this.#clock.toMonoUs(frame.ptsUs),
+      receivedAtMonoUs,
+    }));
+  }
+
+  /** Media time as near to CLOCK_MONOTONIC as can be told now, but never back into the run before. */
+  #chooseOffset(held: readonly { readonly frame: RawFrame }[]): number {
+    let offsetUs = this.#clock.toMonoUs(0);
+    for (const { frame } of held) offsetUs = Math.max(offsetUs, this.#afterUs + 1 - frame.dtsUs);
+    return offsetUs;
+  }
+}
+
+class ReceiveTiming implements RunTiming {
+  readonly timeSource = "arrival";
+  readonly #options: RunTimingOptions;
+  #previousArrivalUs: number | undefined;
+  #lastMediaUs: number;
+
+  constructor(options: RunTimingOptions) {
+    this.#options = options;
+    this.#lastMediaUs = options.afterUs;
+  }
+
+  add(frame: RawFrame, receivedAtMonoUs: number): TimedFrame[] {
+    // Other tracks have no times that would match.
+    if (frame.track.kind !== "video") return [];
+    const arrivedUs =
+      this.#previousArrivalUs ?? receivedAtMonoUs - (this.#options.nominalIntervalUs ?? frame.durationUs);
+    this.#previousArrivalUs = receivedAtMonoUs;
+    // Two frames in one read have one arrival: keep them in order.
+    const mediaUs = Math.max(arrivedUs, this.#lastMediaUs + 1);
+    this.#lastMediaUs = mediaUs;
+    return [
+      {
+        frame,
+        offsetUs: mediaUs - frame.ptsUs,
+        capturedAtMonoUs: mediaUs,
+        receivedAtMonoUs,
+        durationUs: Math.max(1, receivedAtMonoUs - mediaUs),
+      },
+    ];
+  }
+}
