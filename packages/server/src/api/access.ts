@@ -1,14 +1,14 @@
 /**
  * What the HTTP adapters ask of authentication: who is this, and may they? How a credential is verified
- * (headers, signed query, anonymous networks) is the business of the injected `Authorize`.
+ * (headers, signed links, anonymous networks) is the business of the injected `Authorize`, which in the hub is
+ * `Authenticator.identify`.
  */
 import type { IncomingMessage } from "node:http";
+import { type Role, roleIncludes } from "../auth/identity.ts";
 
-export type Role = "viewer" | "operator" | "admin";
+export type { Role };
 
-const rank: Readonly<Record<Role, number>> = { viewer: 1, operator: 2, admin: 3 };
-
-/** Who sent this request; `undefined` without a valid credential. Never throws for a bad credential. */
+/** Who sent this request; `undefined` without a valid credential. Never rejects for a bad credential. */
 export type Authorize = (
   request: IncomingMessage,
 ) => { readonly role: Role } | undefined | Promise<{ readonly role: Role } | undefined>;
@@ -19,5 +19,5 @@ export type Access = "granted" | "unauthenticated" | "forbidden";
 export async function accessOf(authorize: Authorize, request: IncomingMessage, role: Role): Promise<Access> {
   const identity = await authorize(request);
   if (identity === undefined) return "unauthenticated";
-  return rank[identity.role] >= rank[role] ? "granted" : "forbidden";
+  return roleIncludes(identity.role, role) ? "granted" : "forbidden";
 }
