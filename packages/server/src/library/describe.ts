@@ -36,7 +36,8 @@ export async function describeFile(
   const times = kind === "recording" ? await captureTimes(path) : undefined;
   const birthUs = Number(file.birthtimeNs / 1000n);
   const createdAtUs = times?.firstUs ?? (birthUs > 0 ? Math.min(birthUs, modifiedAtUs) : modifiedAtUs);
-  const durationS = kind === "recording" ? (video?.durationS ?? probed?.durationS) : undefined;
+  const durationS =
+    times?.durationS ?? (kind === "recording" ? (video?.durationS ?? probed?.durationS) : undefined);
   const extension = extensionOf(filename);
   return {
     version: 1,
@@ -57,7 +58,7 @@ export async function describeFile(
     firstFrameAtUs: times?.firstUs,
     lastFrameAtUs: times?.lastUs,
     durationS,
-    frames: kind === "snapshot" && video !== undefined ? 1 : video?.frames,
+    frames: times?.frames ?? (kind === "snapshot" && video !== undefined ? 1 : video?.frames),
     droppedFrames: undefined,
     gaps: [],
     clockSteps: [],
@@ -90,8 +91,15 @@ async function probeFrames(
   }
 }
 
-/** When the first and the last frame of one of our own recordings were captured; `undefined` for other files. */
-async function captureTimes(path: string): Promise<{ firstUs: number; lastUs: number } | undefined> {
+interface CaptureTimes {
+  readonly firstUs: number;
+  readonly lastUs: number;
+  readonly frames: number;
+  readonly durationS: number;
+}
+
+/** What one of our own recordings says of its frames; `undefined` for other files. */
+async function captureTimes(path: string): Promise<CaptureTimes | undefined> {
   if (extensionOf(path) !== "mp4") return undefined;
   let handle: FileHandle | undefined;
   try {
@@ -100,6 +108,8 @@ async function captureTimes(path: string): Promise<{ firstUs: number; lastUs: nu
     const { size } = await file.stat();
     let firstUs: number | undefined;
     let lastUs = 0;
+    let frames = 0;
+    let endUs = 0;
     const read = async (offset: number, length: number): Promise<Buffer> => {
       const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(length), 0, length, offset);
       return buffer.subarray(0, bytesRead);
@@ -107,8 +117,10 @@ async function captureTimes(path: string): Promise<{ firstUs: number; lastUs: nu
     for await (const frame of readFrameTimes(read, size)) {
       firstUs ??= frame.capturedAtUs;
       lastUs = frame.capturedAtUs;
+      frames++;
+      endUs = frame.mediaTimeUs + frame.durationUs;
     }
-    return firstUs === undefined || firstUs <= 0 ? undefined : { firstUs, lastUs };
+    return firstUs === undefined ? undefined : { firstUs, lastUs, frames, durationS: endUs / 1e6 };
   } catch {
     return undefined;
   } finally {
