@@ -34,7 +34,7 @@ const probes: readonly (readonly [string, string])[] = [
 
 /** Seconds behind the newest frame. */
 const wanted = 0.15;
-const hurryFrom = 0.5;
+const hurryFrom = 0.35;
 const jumpFrom = 1;
 const keepBehind = 5;
 
@@ -60,6 +60,8 @@ export class MsePlayer {
   #buffer: SourceBuffer | undefined;
   #jobs: Job[] = [];
   #framesLost = 0;
+  /** Playback has begun at a keyframe, which may be older than need be. */
+  #mayCatchUp = false;
   /** Ties media time to capture time and to the hub's clock. */
   #reference: { mediaTimeUs: number; ageUs: number; atMs: number } | undefined;
   #lastWords = "";
@@ -185,6 +187,7 @@ export class MsePlayer {
     const { buffered } = this.#video;
     if (buffered.length === 0 || this.#video.currentTime >= buffered.start(0)) return;
     this.#video.currentTime = buffered.start(buffered.length - 1);
+    this.#mayCatchUp = true;
     // Muted video may start by itself; where even that is forbidden the viewer presses play.
     this.#video.play().catch(() => {
       this.#video.controls = true;
@@ -196,9 +199,11 @@ export class MsePlayer {
     const last = buffered.length - 1;
     if (last >= 0) {
       const behind = buffered.end(last) - this.#video.currentTime;
-      if (this.#video.currentTime < buffered.start(last) || behind > jumpFrom) {
+      const isFarBehind = behind > (this.#mayCatchUp ? hurryFrom : jumpFrom);
+      if (this.#video.currentTime < buffered.start(last) || isFarBehind) {
         this.#video.currentTime = Math.max(buffered.start(last), buffered.end(last) - wanted);
       }
+      this.#mayCatchUp = false;
       this.#video.playbackRate = behind > hurryFrom ? 1.1 : 1;
       if (this.#video.currentTime - buffered.start(0) > 2 * keepBehind) this.#trim(keepBehind);
     }
