@@ -4,7 +4,7 @@
  *
  * Invariants: a frame keeps the media time and the capture time of the frame it was made from; a discontinuity of the
  * input is one of the output (a new run); when the encoder is slower than the camera, frames are left out
- * rather than delayed by more than `maxLagMs`.
+ * rather than delayed without end.
  */
 import { OcelliError } from "@ocelli/protocol";
 import type { Fragment } from "../media/fragment.ts";
@@ -32,6 +32,9 @@ export interface TranscodeOptions extends OnDemandOptions {
 
 /** Capture times kept for frames on their way through the encoder. */
 const maxInFlight = 512;
+
+/** How much later than `maxLagMs` a frame may be that others depend on. */
+const dependentGraceUs = 2_000_000;
 
 export class Transcode extends OnDemandSource {
   readonly #options: TranscodeOptions;
@@ -167,9 +170,15 @@ export class Transcode extends OnDemandSource {
     if (stdin === undefined) return;
     stdin.write(first.init.bytes);
     const maxLagUs = (this.#options.maxLagMs ?? 700) * 1000;
+    const startedAtMonoUs = this.clock.monoUs();
     let skipping = false;
     for (let fragment: Fragment = first; ; ) {
-      const late = this.clock.monoUs() - fragment.receivedAtMonoUs > maxLagUs && fragment !== first;
+      // What a new run begins with is old, since it begins at a keyframe, and is soon caught up with. A
+      // frame others depend on costs a whole GOP, so it may be later than one that stands alone.
+      const grace = fragment.keyframe ? 0 : dependentGraceUs;
+      const late =
+        fragment.receivedAtMonoUs > startedAtMonoUs &&
+        this.clock.monoUs() - fragment.receivedAtMonoUs > maxLagUs + grace;
       if (late) skipping = true;
       // After a skip only a keyframe can be decoded.
       else if (fragment.keyframe) skipping = false;

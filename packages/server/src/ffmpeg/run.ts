@@ -78,9 +78,12 @@ export async function runFfmpeg(options: RunOptions): Promise<RunResult> {
   });
 
   try {
-    const fed = feed(child, options.stdin);
+    let feedError: unknown;
+    void feed(child, options.stdin, (error) => {
+      feedError = error;
+    });
+    // Not of the feeding: the source of the data may never come to its end.
     const exit = await child.exited;
-    const feedError = await fed;
     if (ended === "abort") throw options.signal?.reason;
     if (ended === "timeout")
       throw failed(name, `did not finish within ${timeoutMs} ms`, exit, { timedOut: true });
@@ -113,16 +116,19 @@ function failed(
   });
 }
 
-/** Writes all data and closes the pipe. Returns what the *source* of the data threw, if it did. */
-async function feed(child: FfmpegProcess, data: RunOptions["stdin"]): Promise<unknown> {
-  if (child.stdin === undefined || data === undefined) return undefined;
-  let thrown: unknown;
+/** Writes all data and closes the pipe. What the *source* of the data throws ends the process. */
+async function feed(
+  child: FfmpegProcess,
+  data: RunOptions["stdin"],
+  onSourceError: (error: unknown) => void,
+): Promise<void> {
+  if (child.stdin === undefined || data === undefined) return;
   const chunks = async function* (): AsyncGenerator<Buffer> {
     try {
       if (Buffer.isBuffer(data)) yield data;
       else yield* data;
     } catch (error) {
-      thrown = error;
+      onSourceError(error);
       child.kill();
     }
   };
@@ -131,5 +137,4 @@ async function feed(child: FfmpegProcess, data: RunOptions["stdin"]): Promise<un
   } catch {
     // The process closed its input: its exit says whether that was an error.
   }
-  return thrown;
 }

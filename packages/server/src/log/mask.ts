@@ -45,6 +45,8 @@ export function secretsInUrls(texts: readonly string[]): string[] {
     const end = (query < 0 ? rest : rest.slice(0, query)).lastIndexOf("@");
     if (end <= 0) continue;
     const info = rest.slice(0, end);
+    // `host/path@version` has no user-info.
+    if (info.includes("/") && !info.slice(0, info.indexOf("/")).includes(":")) continue;
     found.add(info);
     const colon = info.indexOf(":");
     if (colon < 0) continue;

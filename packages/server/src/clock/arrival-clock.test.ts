@@ -1,0 +1,102 @@
+import { describe, expect, it } from "vitest";
+import { ArrivalClock } from "./arrival-clock.ts";
+
+/** A repeatable source of numbers in [0, 1). */
+function randomFrom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state * 1_664_525 + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+interface Simulation {
+  readonly seconds: number;
+  readonly fps: number;
+  /** The camera's clock runs faster by so much. */
+  readonly driftPpm?: number;
+  readonly delayUs?: (trueUs: number) => number;
+}
+
+/** Error of the estimated capture time, frame by frame, once settled: estimate minus truth. */
+function simulate(
+  clock: ArrivalClock,
+  options: Simulation,
+): { atS: number; errorUs: number; monoUs: number }[] {
+  const random = randomFrom(1);
+  const errors: { atS: number; errorUs: number; monoUs: number }[] = [];
+  let arrivedUs = 0;
+  for (let i = 0; i < options.seconds * options.fps; i++) {
+    const trueUs = 1e9 + (i * 1e6) / options.fps;
+    const mediaUs = Math.round((trueUs - 1e9) * (1 + (options.driftPpm ?? 0) / 1e6)) + 5e6;
+    const delay = options.delayUs?.(trueUs - 1e9) ?? 2000 + 20_000 * random() ** 2;
+    // TCP keeps the order: a late frame makes those behind it late.
+    arrivedUs = Math.max(arrivedUs, trueUs + delay);
+    clock.arrived(mediaUs, arrivedUs);
+    if (clock.settled) {
+      const monoUs = clock.toMonoUs(mediaUs);
+      errors.push({ atS: (trueUs - 1e9) / 1e6, errorUs: monoUs - trueUs, monoUs });
+    }
+  }
+  return errors;
+}
+
+describe("ArrivalClock", () => {
+  it.each([80, -80, 0])(
+    "stays within a few ms over three hours of jitter and %i ppm of drift",
+    (driftPpm) => {
+      const errors = simulate(new ArrivalClock(), { seconds: 3 * 3600, fps: 25, driftPpm });
+      const late = errors.filter(({ atS }) => atS > 60);
+      // The least delay (2 ms) is what it cannot know; the rest is the drift within its window of a minute.
+      for (const { errorUs } of late) expect(Math.abs(errorUs - 2000)).toBeLessThan(7000);
+    },
+  );
+
+  it("keeps the frames' own spacing to 500 ppm, whatever the jitter", () => {
+    const errors = simulate(new ArrivalClock(), { seconds: 600, fps: 25 }).filter(({ atS }) => atS > 15);
+    for (let i = 1; i < errors.length; i++) {
+      const step = (errors[i]?.monoUs ?? 0) - (errors[i - 1]?.monoUs ?? 0);
+      // The allowance is 500 ppm of the time between two arrivals, which jitters itself.
+      expect(Math.abs(step - 40_000)).toBeLessThanOrEqual(40);
+    }
+  });
+
+  it("ignores the burst at the start", () => {
+    // Two seconds of cached frames come at once, then the stream is live.
+    const errors = simulate(new ArrivalClock(), {
+      seconds: 20,
+      fps: 25,
+      delayUs: (sinceUs) => (sinceUs < 2e6 ? 2e6 - sinceUs : 3000),
+    });
+    for (const { errorUs } of errors) expect(Math.abs(errorUs)).toBeLessThan(41_000);
+    for (const { errorUs } of errors.filter(({ atS }) => atS > 5))
+      expect(Math.abs(errorUs - 3000)).toBeLessThan(100);
+  });
+
+  it("follows a delay that grew for good after its window, slowly", () => {
+    const errors = simulate(new ArrivalClock(), {
+      seconds: 600,
+      fps: 10,
+      delayUs: (sinceUs) => (sinceUs < 100e6 ? 5000 : 55_000),
+    });
+    const at = (second: number) => errors.find(({ atS }) => atS >= second)?.errorUs ?? Number.NaN;
+    expect(at(130)).toBeCloseTo(5000, -2);
+    expect(at(400)).toBeCloseTo(55_000, -2);
+    for (let i = 1; i < errors.length; i++) {
+      expect((errors[i]?.monoUs ?? 0) - (errors[i - 1]?.monoUs ?? 0)).toBeGreaterThan(99_000);
+    }
+  });
+
+  it("settles in bounded time where frames come as fast as they can be read", () => {
+    const clock = new ArrivalClock({ maxSettleUs: 1_000_000 });
+    for (let i = 0; i < 200 && !clock.settled; i++) clock.arrived(i * 40_000, i * 10_000);
+    expect(clock.settled).toBe(true);
+  });
+
+  it("says how far a frame is off, so that a jump is seen", () => {
+    const clock = new ArrivalClock();
+    for (let i = 0; i < 50; i++) clock.arrived(i * 40_000, 1e9 + i * 40_000);
+    expect(clock.deviationUs(50 * 40_000 + 60e6, 1e9 + 50 * 40_000)).toBeCloseTo(-60e6, -3);
+    expect(clock.deviationUs(0, 1e9 + 50 * 40_000)).toBeCloseTo(2e6, -3);
+  });
+});

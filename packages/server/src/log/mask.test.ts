@@ -1,0 +1,36 @@
+import { describe, expect, it } from "vitest";
+import { maskSecrets, secretsInUrls } from "./mask.ts";
+
+describe("maskSecrets", () => {
+  it.each([
+    ["rtsp://admin:pa55@10.0.0.5:554/live", "rtsp://***@10.0.0.5:554/live"],
+    ["open rtsp://a:p@ss:w@cam/x failed", "open rtsp://***@cam/x failed"],
+    ["http://cam/v?user=a&password=b&x=1", "http://cam/v?user=a&password=***&x=1"],
+    ["http://cam/v?access_token=abc", "http://cam/v?access_token=***"],
+    ["srt://h:1?streamid=abc&passphrase=def", "srt://h:1?streamid=***&passphrase=***"],
+    ["Authorization: Basic YWRtaW46eA==", "Authorization: Basic ***"],
+    ["authorization: Bearer eyJ.a.b", "authorization: Bearer ***"],
+    ["http://cam/monkey?frames=3", "http://cam/monkey?frames=3"],
+    ["mail me@example.org at 12:30", "mail me@example.org at 12:30"],
+  ])("%s", (text, expected) => {
+    expect(maskSecrets(text)).toBe(expected);
+  });
+
+  it("masks strings known to be secret, also URL-encoded", () => {
+    expect(maskSecrets("wrong password s3/cret! (s3%2Fcret!)", ["s3/cret!"])).toBe(
+      "wrong password *** (***)",
+    );
+  });
+
+  it("masks the longer of two secrets first", () => {
+    expect(maskSecrets("abcdef", ["abc", "abcdef"])).toBe("***");
+  });
+
+  it("finds the secrets of URLs, whatever bytes the password has", () => {
+    const secrets = secretsInUrls(["-i", "rtsp://u:p%40/w#d@cam/live?x=a@b"]);
+    expect(secrets).toContain("p%40/w#d");
+    expect(secrets).toContain("p@/w#d");
+    expect(maskSecrets("cannot open rtsp://u:p%40/w#d@cam/live", secrets)).not.toMatch(/w#d/);
+    expect(secretsInUrls(["http://cam/path@here?x=1", "file.mp4"])).toEqual([]);
+  });
+});
