@@ -240,7 +240,7 @@ export class HybridMp4Writer {
       // Decode times must rise; where a new run overlaps the last one, the presentation time still holds.
       const dts = Math.max(this.#fileTicks(frame.decodeTimeUs, track), previous + 1);
       previous = dts;
-      return { frame, dts, pts: this.#fileTicks(frame.mediaTimeUs, track) };
+      return { frame, dts, pts: track.kind === "audio" ? dts : this.#fileTicks(frame.mediaTimeUs, track) };
     });
     const samples = times.map(({ frame, dts, pts }, i) => ({
       dts,
