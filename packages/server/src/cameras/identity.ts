@@ -1,12 +1,15 @@
 /**
- * Which known camera an attached device is. Pure rules, in this order; only cameras that are absent, of the same
- * kind and the same index within their device can be taken:
+ * Which known camera an attached device is. Pure rules, in this order; only cameras that are absent and of the same
+ * kind can be taken:
  *
  * 1. Serial number, vendor and product equal, and the same bus path.
  * 2. Serial number, vendor and product equal on another bus path: the camera was moved to another port. Not when
  *    several absent cameras carry that serial, nor when another device attached now is this very camera (rule 1):
  *    makers do ship cameras with equal serials, and then only the bus path tells them apart.
  * 3. Without a serial number: bus path and name equal (for URLs the bus path alone, so that renaming is harmless).
+ *
+ * Several nodes of one USB device, and one URL configured twice, are told apart by their index as well. For other
+ * devices the kernel counts the index anew at each plugging, so it only breaks ties.
  */
 import type { DeviceIdentity, DeviceKind } from "../devices/device.ts";
 
@@ -24,10 +27,9 @@ export function matchIdentity<K extends Identified>(
   absent: readonly K[],
   others: readonly Identified[] = [],
 ): K | undefined {
-  const candidates = absent.filter(
-    (known) => known.kind === device.kind && known.identity.index === device.identity.index,
-  );
-  const exact = candidates.find((known) => isSamePlace(device, known));
+  const candidates = absent.filter((known) => known.kind === device.kind);
+  const here = candidates.filter((known) => isSamePlace(device, known));
+  const exact = here.find((known) => known.identity.index === device.identity.index) ?? here[0];
   if (exact !== undefined || !hasSerial(device.identity)) return exact;
   const moved = candidates.filter((known) => hasSameSerial(device.identity, known.identity));
   const [only] = moved;
@@ -38,7 +40,8 @@ export function matchIdentity<K extends Identified>(
 function isSamePlace(device: Identified, known: Identified): boolean {
   const a = device.identity;
   const b = known.identity;
-  if (device.kind !== known.kind || a.index !== b.index || a.busPath !== b.busPath) return false;
+  if (device.kind !== known.kind || a.busPath !== b.busPath) return false;
+  if (a.index !== b.index && (device.kind !== "v4l2" || a.vendorProduct !== undefined)) return false;
   if (device.kind !== "v4l2") return true;
   return hasSerial(a) || hasSerial(b)
     ? hasSameSerial(a, b)
@@ -50,5 +53,5 @@ function hasSerial(identity: DeviceIdentity): boolean {
 }
 
 function hasSameSerial(a: DeviceIdentity, b: DeviceIdentity): boolean {
-  return hasSerial(a) && a.serial === b.serial && a.vendorProduct === b.vendorProduct;
+  return hasSerial(a) && a.serial === b.serial && a.vendorProduct === b.vendorProduct && a.index === b.index;
 }

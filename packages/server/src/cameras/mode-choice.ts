@@ -36,6 +36,8 @@ interface Candidate extends CaptureMode {
 const fallbackRate = 30;
 const highestRate = 60;
 const leastRate = 15;
+/** Drivers round 30000/1001 and the like in either direction. */
+const tolerance = 0.5;
 const rawLimits = { pixels: 1920 * 1080, rate: 30 };
 /** A loopback node takes any size from its producer, but gives only the one it is fed. */
 const loopbackDriver = "v4l2 loopback";
@@ -51,7 +53,10 @@ export function chooseMode(capabilities: DeviceCapabilities, wishes: ModeWishes 
   );
   if (wished && meeting.length > 0) return { mode: plain(best(meeting)), wishesUnmet: false };
   const free = wishes.fps === undefined ? all : candidates(capabilities, undefined);
-  const affordable = free.filter((one) => one.encoded || one.width * one.height <= rawLimits.pixels);
+  const affordable = free.filter(
+    (one) =>
+      one.encoded || (one.width * one.height <= rawLimits.pixels && one.fps <= rawLimits.rate + tolerance),
+  );
   const pool = affordable.length > 0 ? affordable : free;
   const mode = pool.length > 0 ? plain(best(pool)) : fallback(capabilities);
   return { mode, wishesUnmet: wished };
@@ -92,7 +97,7 @@ function rateOf(size: FrameSize, limit: number, wished: number | undefined): num
     return rates.toSorted((a, b) => Math.abs(a - wished) - Math.abs(b - wished))[0] ?? wished;
   }
   // A camera that has only faster rates is taken at its slowest.
-  return rates.find((rate) => rate <= limit + 0.5) ?? rates.at(-1) ?? fallbackRate;
+  return rates.find((rate) => rate <= limit + tolerance) ?? rates.at(-1) ?? fallbackRate;
 }
 
 function rankOf(fourcc: string, encoded: boolean): number {

@@ -15,7 +15,7 @@ import { realpathSync } from "node:fs";
 import { basename } from "node:path";
 import { OcelliError } from "@ocelli/protocol";
 import type { Clock } from "../clock/clock.ts";
-import type { Device, DeviceEvent, DeviceProvider } from "../devices/device.ts";
+import type { Device, DeviceEvent, DeviceKind, DeviceProvider } from "../devices/device.ts";
 import type { EventBus } from "../events/bus.ts";
 import type { CameraStatus, CameraView, EventCatalogue } from "../events/catalogue.ts";
 import type { Log } from "../log/log.ts";
@@ -37,6 +37,8 @@ export interface CameraRegistryOptions {
   readonly capture: CaptureFactory;
   /** For cameras without a setting of their own. Default `copy`. */
   readonly recordCodec?: "copy" | "h264";
+  /** Wanted of USB cameras without a mode of their own. */
+  readonly usbMode?: NonNullable<CameraSettings["mode"]>;
   /** See `CameraOptions`. */
   readonly recoveryGraceMs?: number;
 }
@@ -105,7 +107,7 @@ export class CameraRegistry implements Cameras {
       Object.entries({ ...entry.record.settings, ...change }).filter(([, value]) => value !== undefined),
     );
     this.#save(entry, { settings });
-    entry.camera.settings = this.#settingsOf(settings);
+    entry.camera.settings = this.#settingsOf(entry.record.kind, settings);
     this.#emitStatus(entry, "capability_change", entry.reported?.status);
     return entry.camera;
   }
@@ -254,7 +256,7 @@ export class CameraRegistry implements Cameras {
     const cameraId = `camera${record.number}`;
     const camera = new CameraImpl({
       memory: { ...record, busPath: record.identity.busPath, serial: record.identity.serial },
-      settings: this.#settingsOf(record.settings),
+      settings: this.#settingsOf(record.kind, record.settings),
       capture,
       clock,
       log: log.child({ camera: cameraId }),
@@ -284,8 +286,9 @@ export class CameraRegistry implements Cameras {
     }
   }
 
-  #settingsOf(settings: StoredSettings): CameraSettings {
-    return { recordCodec: this.#options.recordCodec ?? "copy", ...settings };
+  #settingsOf(kind: DeviceKind, settings: StoredSettings): CameraSettings {
+    const { recordCodec = "copy", usbMode } = this.#options;
+    return { recordCodec, ...(kind === "v4l2" && usbMode !== undefined && { mode: usbMode }), ...settings };
   }
 
   /** Reports a changed status, or changed capabilities under an unchanged one. */

@@ -41,10 +41,10 @@ export interface DeviceIdentity {
   readonly serial?: string;
   /** `046d:0825` for USB. */
   readonly vendorProduct?: string;
-  /** Where it is attached: `usb-0000:00:14.0-1.2`, `platform:vivid-000`; a URL without credentials; `virtual:0`. */
+  /** Where it is attached: `usb-0000:00:14.0-1.2`, `platform:vivid.0`; a URL without credentials; `virtual:0`. */
   readonly busPath: string;
   readonly name: string;
-  /** Tells several capture nodes of one physical device apart (0 for the first). */
+  /** Tells several capture nodes of one physical device apart (0 for the first; not always consecutive). */
   readonly index: number;
 }
 

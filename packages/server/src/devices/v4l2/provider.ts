@@ -227,7 +227,7 @@ export class V4l2Provider implements DeviceProvider {
       node,
       new V4l2Device({
         node: path,
-        identity: readIdentity(this.#sysDir, node.name, capabilities.busInfo),
+        identity: readIdentity(this.#sysDir, node.name),
         capabilities,
         ...(problem !== undefined && { problem }),
       }),
@@ -254,7 +254,7 @@ export class V4l2Provider implements DeviceProvider {
       node,
       new V4l2Device({
         node: path,
-        identity: readIdentity(this.#sysDir, node.name, undefined),
+        identity: readIdentity(this.#sysDir, node.name),
         problem: nodeProblem(path, errno, operation, stats),
       }),
     );

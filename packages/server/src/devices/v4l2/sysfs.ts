@@ -1,21 +1,24 @@
 /**
- * What sysfs tells of a video node without opening it, so that a camera is recognised even while it cannot be
- * opened. USB paths are written as the kernel writes them in `bus_info` (usb_make_path).
+ * Who a video node is, by sysfs alone: the driver's `bus_info` would do as well, but a camera must be recognised
+ * even while its node cannot be opened. USB paths are written as the kernel writes them in `bus_info`
+ * (usb_make_path).
  */
 import { readFileSync, realpathSync } from "node:fs";
 import { basename, dirname, join, relative } from "node:path";
 import type { DeviceIdentity } from "../device.ts";
 
 /** @param sysDir `/sys` in real life */
-export function readIdentity(sysDir: string, nodeName: string, busInfo: string | undefined): DeviceIdentity {
+export function readIdentity(sysDir: string, nodeName: string): DeviceIdentity {
   const folder = join(sysDir, "class", "video4linux", nodeName);
   const name = read(folder, "name") ?? nodeName;
   const index = Number.parseInt(read(folder, "index") ?? "0", 10) || 0;
   const device = realPath(join(folder, "device"));
-  const usb = device === undefined ? undefined : usbParent(realPath(sysDir) ?? sysDir, device);
-  if (usb !== undefined) return { ...usb, name, index };
-  const fallback = device === undefined ? `virtual:${nodeName}` : platformPath(device);
-  return { busPath: busInfo === undefined || busInfo === "" ? fallback : busInfo, name, index };
+  if (device === undefined) return { busPath: `virtual:${nodeName}`, name, index };
+  const usb = usbParent(realPath(sysDir) ?? sysDir, device);
+  if (usb === undefined) return { busPath: platformPath(device), name, index };
+  // Some cameras are several cameras on several interfaces, each with a node 0 and all with the same name.
+  const usbInterface = Number.parseInt(read(device, "bInterfaceNumber") ?? "0", 16) || 0;
+  return { ...usb, name, index: usbInterface * 16 + index };
 }
 
 function usbParent(
