@@ -57,7 +57,8 @@ export async function newestFrame(source: FragmentSource, options: NewestFrameOp
   });
   try {
     const bound = AbortSignal.any([signal, late.signal]);
-    let toSkip = wasLive ? 0 : options.warmUpFrames;
+    // Frames to read before one is taken: those skipped and the one after them.
+    let toSkip = wasLive || options.warmUpFrames === 0 ? 0 : options.warmUpFrames + 1;
     for (;;) {
       const now = heldFrame(source);
       const skippedEnough = toSkip <= 0 || clock.monoUs() - openedAtMonoUs >= options.warmUpMaxMs * 1000;
