@@ -16,5 +16,5 @@ export function createLogger(level: string, terminal: boolean): Log {
         translateTime: "SYS:HH:MM:ss.l",
       })
     : pino.destination({ dest: 2, sync: false });
-  return pino({ level, base: undefined, timestamp: pino.stdTimeFunctions.isoTime }, destination);
+  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
 }

@@ -1,0 +1,351 @@
+import type { FastifyInstance } from "fastify";
+import { registerFileRoutes } from "./api/files/routes.ts";
+import { registerHealthRoutes } from "./api/health/routes.ts";
+import { createHttpApp } from "./api/http-app.ts";
+import { type BoundAddress, Listener } from "./api/listener.ts";
+import { registerLiveRoutes } from "./api/live/routes.ts";
+import { registerPageRoutes } from "./api/page/routes.ts";
+import { createRpcEndpoint, rpcSocketOptions } from "./api/rpc/endpoint.ts";
+import { Upgrades } from "./api/upgrades.ts";
+import { AnonymousAccess } from "./auth/anonymous.ts";
+import { Authenticator, apiKeyCredentials } from "./auth/authenticator.ts";
+import { ApiKeys, keyMigrations } from "./auth/keys.ts";
+import { LinkSigner } from "./auth/sign.ts";
+import type { CaptureFactory } from "./cameras/capture-factory.ts";
+import { CameraRegistry } from "./cameras/registry.ts";
+import { cameraMigrations } from "./cameras/store.ts";
+import { DeviceCapture } from "./capture/device-capture.ts";
+import { RingBudget } from "./capture/ring-budget.ts";
+import { Transcode } from "./capture/transcode.ts";
+import type { Clock } from "./clock/clock.ts";
+import { SystemClock } from "./clock/system-clock.ts";
+import type { Config, NetworkCameraConfig } from "./config/schema.ts";
+import { NetworkProvider } from "./devices/network/provider.ts";
+import { V4l2Provider } from "./devices/v4l2/provider.ts";
+import { VirtualProvider } from "./devices/virtual/provider.ts";
+import { EventBus } from "./events/bus.ts";
+import type { CameraView } from "./events/catalogue.ts";
+import { findFfmpeg } from "./ffmpeg/skills.ts";
+import { MediaLibrary } from "./library/library.ts";
+import { DiskGuard } from "./library/storage-guard.ts";
+import { LiveViews } from "./live/live-views.ts";
+import type { Log } from "./log/log.ts";
+import { Exporter } from "./recording/export.ts";
+import { frameTimesCsv } from "./recording/frame-times.ts";
+import { RecordingJournal } from "./recording/journal.ts";
+import { RecordingService } from "./recording/recordings.ts";
+import { SnapshotService } from "./snapshots/snapshots.ts";
+import { createDataDir, lockDataDir } from "./store/data-dir.ts";
+import { openDatabase } from "./store/database.ts";
+import { version } from "./version.ts";
+
+/**
+ * The composition root: the one place that knows the configuration and builds every part. `start()` reads as the
+ * list of parts in start order; `close()` runs the list of what was started backwards (docs/lifecycle.md).
+ */
+
+export interface HubOptions {
+  readonly config: Config;
+  /** The user named the addresses, so that a taken port is an error. */
+  readonly listenIsExplicit: boolean;
+  readonly log: Log;
+}
+
+export interface StartedHub {
+  readonly addresses: readonly BoundAddress[];
+  readonly cameras: readonly CameraView[];
+  /** In the clear, once, when it was made now. */
+  readonly newAdminKey: string | undefined;
+}
+
+interface Part {
+  readonly name: string;
+  readonly close: () => unknown;
+}
+
+const mebibyte = 2 ** 20;
+
+export class Hub {
+  readonly #config: Config;
+  readonly #listenIsExplicit: boolean;
+  readonly #log: Log;
+  readonly #clock: Clock = new SystemClock();
+  readonly #parts: Part[] = [];
+  #closed: Promise<"closed" | "timeout"> | undefined;
+
+  constructor(options: HubOptions) {
+    this.#config = options.config;
+    this.#listenIsExplicit = options.listenIsExplicit;
+    this.#log = options.log;
+  }
+
+  /**
+   * Resolves when the first scan of cameras is done and every address is served.
+   * @param signal abandons the start between two parts
+   * @throws OcelliError `data_dir_locked`, `port_in_use`, `ffmpeg_missing`, `storage_failed`, `config_invalid`
+   */
+  async start(signal?: AbortSignal): Promise<StartedHub> {
+    const config = this.#config;
+    const clock = this.#clock;
+    const log = this.#log;
+    const startedAtMonoUs = clock.monoUs();
+    this.#started("clock", () => clock.close());
+    const bus = new EventBus(log.child({ part: "events" }));
+    clock.onStep((stepUs) => {
+      log.warn(
+        { stepMs: Math.round(stepUs / 1000) },
+        "the wall clock was stepped; media times are not affected",
+      );
+      bus.emit("clock.step", { stepUs });
+    });
+
+    const data = createDataDir(config.dataDir);
+    const lock = lockDataDir(data.root);
+    this.#started("lock of the data folder", () => lock.close());
+    const ffmpeg = await findFfmpeg({ clock });
+    signal?.throwIfAborted();
+
+    const database = openDatabase(data.database, [...keyMigrations, ...cameraMigrations]);
+    this.#started("database", () => database.close());
+    const keys = new ApiKeys({ database, clock });
+    const links = new LinkSigner({ clock });
+    const auth = new Authenticator({
+      kinds: [apiKeyCredentials(keys)],
+      anonymous: new AnonymousAccess(config.anonymous),
+      links,
+      clock,
+      log: log.child({ part: "auth" }),
+    });
+
+    const library = await MediaLibrary.open({
+      recordingsFolder: data.recordings,
+      snapshotsFolder: data.snapshots,
+      indexPath: `${data.state}/library.db`,
+      clock,
+      log: log.child({ part: "library" }),
+      ffprobe: ffmpeg.ffprobe,
+    });
+    this.#started("library", () => library.close());
+    const storage = await DiskGuard.open({
+      folder: data.root,
+      clock,
+      bus,
+      log: log.child({ part: "storage" }),
+      intervalMs: config.storage.checkSeconds * 1000,
+      limits: {
+        lowBytes: config.storage.lowMegabytes * mebibyte,
+        criticalBytes: config.storage.criticalMegabytes * mebibyte,
+      },
+    });
+    this.#started("storage guard", () => storage.close());
+    signal?.throwIfAborted();
+
+    const cameras = new CameraRegistry({
+      providers: providersOf(config, clock, log),
+      virtual: { provider: virtualProvider(config), mode: config.virtualCamera },
+      database,
+      bus,
+      clock,
+      log: log.child({ part: "cameras" }),
+      capture: this.#captureFactory(ffmpeg.ffmpeg),
+      recordCodec: config.recording.codec,
+      usbMode: usbMode(config),
+    });
+    this.#started("cameras", () => cameras.close());
+    await cameras.start();
+    signal?.throwIfAborted();
+
+    const shared = { cameras, library, storage, bus, clock };
+    const snapshots = new SnapshotService({
+      ...shared,
+      log: log.child({ part: "snapshots" }),
+      warmUpFrames: { v4l2: config.snapshots.warmUpFrames },
+      ffmpeg: ffmpeg.ffmpeg,
+    });
+    this.#started("snapshots", () => snapshots.close());
+    const exports = new Exporter({
+      ...shared,
+      log: log.child({ part: "exports" }),
+      ffmpeg: ffmpeg.ffmpeg,
+      ffprobe: ffmpeg.ffprobe,
+    });
+    this.#started("exports", () => exports.close());
+    const recordings = new RecordingService({
+      ...shared,
+      events: bus,
+      exports,
+      journal: new RecordingJournal(`${data.state}/recordings`, log.child({ part: "journal" })),
+      log: log.child({ part: "recordings" }),
+      limits: {
+        segmentSeconds: config.recording.segmentSeconds,
+        segmentBytes: config.recording.segmentMegabytes * mebibyte,
+      },
+      fragmentSeconds: config.recording.fragmentSeconds,
+      sync: config.recording.sync,
+      budgetBytes: config.recording.bufferMegabytes * mebibyte,
+      cameraAbsentSeconds: config.recording.cameraAbsentSeconds,
+      closeTimeoutMs: config.shutdownSeconds * 1000 * 0.6,
+    });
+    this.#started("recordings", () => recordings.close());
+    await recordings.recover();
+    signal?.throwIfAborted();
+
+    let ready = false;
+    const app = createHttpApp({ log: log.child({ part: "http" }) });
+    const upgrades = new Upgrades({ clock, log: log.child({ part: "websocket" }) });
+    const authorize = auth.identify.bind(auth);
+    const live = new LiveViews({ cameras, clock });
+    const rpc = createRpcEndpoint({
+      ...shared,
+      recordings,
+      snapshots,
+      exports,
+      auth,
+      links,
+      version,
+      log: log.child({ part: "rpc" }),
+    });
+    upgrades.add({
+      path: "/ws",
+      ...rpcSocketOptions,
+      accept: (socket, request) => rpc.handle(socket, request),
+    });
+    registerHealthRoutes({
+      app,
+      version,
+      clock,
+      startedAtMonoUs,
+      cameras,
+      isReady: () => ready,
+      isStopping: () => this.#closed !== undefined,
+      storage: () => storage.state,
+    });
+    const http = { app, authorize, log: log.child({ part: "http" }) };
+    registerFileRoutes({ ...http, library, frameTimesCsv });
+    const signLink = (path: string, lifetimeS: number): string => links.sign(path, lifetimeS);
+    registerLiveRoutes({ ...http, upgrades, views: live, cameras, snapshots, signLink, clock });
+    registerPageRoutes({ app });
+    const listener = new Listener({
+      app,
+      upgrades,
+      addresses: config.listen,
+      explicit: this.#listenIsExplicit,
+      clock,
+      log: log.child({ part: "listener" }),
+    });
+    this.#started("connections", async () => {
+      ready = false;
+      await Promise.all([rpc.close(), live.close(), listener.close()]);
+      await closeApp(app);
+    });
+    const addresses = await listener.open();
+    // Last, so that a start that fails does not make a key nobody gets to see.
+    const newAdminKey = keys.ensureAdmin(config.adminKey)?.key;
+    ready = true;
+    log.info({ version, ffmpeg: ffmpeg.version, dataDir: data.root, addresses }, "the hub is ready");
+    return { addresses, cameras: cameras.views(), newAdminKey };
+  }
+
+  /**
+   * Stops everything that was started, last first, within `shutdownSeconds`. A part that fails or hangs is named in
+   * the log and does not keep the others from being closed. The same promise each time.
+   */
+  close(): Promise<"closed" | "timeout"> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<"closed" | "timeout"> {
+    const bound = new SystemClock();
+    const timeout = new AbortController();
+    const late = bound.sleep(this.#config.shutdownSeconds * 1000, timeout.signal).then(
+      () => "timeout" as const,
+      () => "closed" as const,
+    );
+    const open = new Set(this.#parts.map((part) => part.name));
+    const all = (async () => {
+      for (const part of this.#parts.toReversed()) {
+        try {
+          await part.close();
+        } catch (error) {
+          this.#log.error({ err: error, part: part.name }, "a part could not be closed");
+        }
+        open.delete(part.name);
+      }
+      return "closed" as const;
+    })();
+    const outcome = await Promise.race([all, late]);
+    timeout.abort();
+    bound.close();
+    if (outcome === "timeout") this.#log.error({ parts: [...open] }, "these parts did not stop in time");
+    else this.#log.info("the hub has stopped");
+    return outcome;
+  }
+
+  #started(name: string, close: Part["close"]): void {
+    this.#parts.push({ name, close });
+  }
+
+  #captureFactory(ffmpeg: string): CaptureFactory {
+    const { capture } = this.#config;
+    const budget = new RingBudget({ maxBytes: capture.totalMegabytes * mebibyte });
+    const common = (id: string) => ({
+      id,
+      clock: this.#clock,
+      log: this.#log.child({ source: id }),
+      ffmpeg,
+      startTimeoutMs: capture.startTimeoutSeconds * 1000,
+      lingerMs: capture.lingerSeconds * 1000,
+      stallTimeoutMs: capture.stallSeconds * 1000,
+      ring: { maxBytes: capture.ringMegabytes * mebibyte, maxSeconds: capture.ringSeconds, budget },
+    });
+    return {
+      makeNative: ({ id, input }) => new DeviceCapture({ ...common(id), input }),
+      makeTranscode: ({ id, source, codec }) =>
+        new Transcode({ ...common(id), input: source, settings: { codec } }),
+    };
+  }
+}
+
+async function closeApp(app: FastifyInstance): Promise<void> {
+  await app.close();
+}
+
+function providersOf(config: Config, clock: Clock, log: Log) {
+  const v4l2 = new V4l2Provider({
+    clock,
+    log: log.child({ part: "v4l2" }),
+    rescanIntervalMs: config.devices.rescanSeconds * 1000,
+  });
+  const network = new NetworkProvider({ clock, cameras: config.cameras.map(networkCamera) });
+  return config.devices.v4l2 ? [v4l2, network] : [network];
+}
+
+function networkCamera({ url, name, number, transport, audio }: NetworkCameraConfig) {
+  return {
+    url,
+    transport,
+    audio,
+    ...(name !== undefined && { name }),
+    ...(number !== undefined && { number }),
+  };
+}
+
+function virtualProvider({ virtual }: Config): VirtualProvider {
+  const [width = 0, height = 0] = sizeOf(virtual.size);
+  const camera = { width, height, fps: virtual.fps, codec: virtual.codec };
+  return new VirtualProvider({ cameras: Array.from({ length: virtual.count }, () => camera) });
+}
+
+function usbMode({ devices }: Config) {
+  const [width, height] = devices.size === undefined ? [] : sizeOf(devices.size);
+  return {
+    ...(devices.format !== undefined && { format: devices.format }),
+    ...(width !== undefined && height !== undefined && { width, height }),
+    ...(devices.fps !== undefined && { fps: devices.fps }),
+  };
+}
+
+function sizeOf(text: string): number[] {
+  return text.split("x").map(Number);
+}

@@ -1,0 +1,122 @@
+import { writeFileSync } from "node:fs";
+import { networkInterfaces } from "node:os";
+import { join, resolve } from "node:path";
+import { codeOf, messageOf } from "@ocelli/protocol";
+import { settingsHelp } from "./config/help.ts";
+import { loadConfig } from "./config/load.ts";
+import type { CameraView } from "./events/catalogue.ts";
+import { Hub } from "./hub.ts";
+import { createLogger } from "./log/logger.ts";
+import { version } from "./version.ts";
+
+/**
+ * The command line of the hub: what is read, what is printed, signals and exit codes.
+ * Exit codes: 0 stopped cleanly, 1 could not start or stop, 2 wrong configuration, 130 forced.
+ */
+
+/** A terminal and npm may both deliver one Ctrl-C; a second one counts only after this long. */
+const sameSignalMs = 500;
+
+export async function main(argv: readonly string[]): Promise<number> {
+  if (argv.includes("--help") || argv.includes("-h")) {
+    process.stdout.write(`Usage: npm start -- [flags], or ocelli serve [flags]\n\n${settingsHelp()}\n`);
+    return 0;
+  }
+  if (argv.includes("--version")) {
+    process.stdout.write(`${version}\n`);
+    return 0;
+  }
+  try {
+    return await serve(argv);
+  } catch (error) {
+    process.stderr.write(`Ocelli cannot start: ${messageOf(error)}\n`);
+    return codeOf(error) === "config_invalid" ? 2 : 1;
+  }
+}
+
+async function serve(argv: readonly string[]): Promise<number> {
+  const { config, origin } = loadConfig({ env: process.env, argv, defaultFile: "ocelli.yaml" });
+  const log = createLogger(config.logLevel, process.stderr.isTTY === true);
+  const stopping = new AbortController();
+  const forced = watchSignals(stopping);
+
+  const hub = new Hub({ config, listenIsExplicit: origin.has("listen"), log });
+  try {
+    const started = await hub.start(stopping.signal);
+    print(started, resolve(config.dataDir));
+    if (!stopping.signal.aborted) {
+      await new Promise<void>((done) =>
+        stopping.signal.addEventListener("abort", () => done(), { once: true }),
+      );
+    }
+  } catch (error) {
+    await hub.close();
+    if (stopping.signal.aborted) return 0;
+    throw error;
+  }
+  const closed = await Promise.race([hub.close(), forced]);
+  return closed === "forced" ? 130 : closed === "timeout" ? 1 : 0;
+}
+
+function watchSignals(stopping: AbortController): Promise<"forced"> {
+  return new Promise((resolveForced) => {
+    let firstAt: number | undefined;
+    const onSignal = (signal: NodeJS.Signals): void => {
+      const now = process.uptime() * 1000;
+      if (firstAt === undefined) {
+        firstAt = now;
+        process.stdout.write(`\n${signal}: stopping, recordings are being finished (again to force) ...\n`);
+        stopping.abort(new Error(signal));
+      } else if (now - firstAt > sameSignalMs) {
+        resolveForced("forced");
+      }
+    };
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, onSignal);
+  });
+}
+
+interface Started {
+  readonly addresses: readonly { readonly host: string; readonly port: number }[];
+  readonly cameras: readonly CameraView[];
+  readonly newAdminKey: string | undefined;
+}
+
+function print({ addresses, cameras, newAdminKey }: Started, dataDir: string): void {
+  const lines = [`Ocelli ${version}`];
+  for (const url of addresses.flatMap(urlsOf)) lines.push(`  Address   ${url}`);
+  lines.push(`  Data      ${dataDir}`);
+  if (cameras.length === 0) lines.push("  Cameras   none yet; plug one in, it appears by itself");
+  for (const camera of cameras) lines.push(`  Camera    ${describeCamera(camera)}`);
+  if (newAdminKey !== undefined) lines.push(...keyLines(newAdminKey, dataDir));
+  lines.push("  Ready. Ctrl-C stops.");
+  process.stdout.write(`${lines.join("\n")}\n`);
+}
+
+function keyLines(key: string, dataDir: string): string[] {
+  if (process.stdout.isTTY) return [`  Admin key ${key}`, "            (shown only this once; keep it)"];
+  const file = join(dataDir, "admin-key");
+  writeFileSync(file, `${key}\n`, { mode: 0o600 });
+  return [`  Admin key written to ${file}`];
+}
+
+function urlsOf({ host, port }: { host: string; port: number }): string[] {
+  if (host !== "0.0.0.0" && host !== "::")
+    return [`http://${host.includes(":") ? `[${host}]` : host}:${port}/`];
+  const outside = Object.values(networkInterfaces())
+    .flatMap((entries) => entries ?? [])
+    .filter((entry) => entry.family === "IPv4" && !entry.internal)
+    .map((entry) => `http://${entry.address}:${port}/`);
+  return [`http://127.0.0.1:${port}/`, ...outside];
+}
+
+function describeCamera(camera: CameraView): string {
+  const mode =
+    camera.mode && `${camera.mode.width}x${camera.mode.height} ${camera.mode.fps} fps ${camera.mode.format}`;
+  const status =
+    camera.status === "CONNECTED"
+      ? undefined
+      : `${camera.status}${camera.reason ? `: ${camera.reason}` : ""}`;
+  return [camera.id, camera.name, camera.node, mode, status].filter((part) => part !== undefined).join("  ");
+}
+
+if (import.meta.main) process.exit(await main(process.argv.slice(2)));
