@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { cp, mkdtemp, readFile, rm, stat, unlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,7 +12,9 @@ import { SystemClock } from "../clock/system-clock.ts";
 import type { MediaKind, Sidecar } from "./contract.ts";
 import { MediaLibrary } from "./library.ts";
 import { MediaIndex } from "./media-index.ts";
+import { makeFragments } from "./testing/make-fragments.ts";
 import { makeSidecar } from "./testing/make-sidecar.ts";
+import { writeRecording } from "./testing/write-recording.ts";
 
 const log = pino({ level: "silent" });
 let root: string;
@@ -420,6 +422,24 @@ describe("files without a sidecar", () => {
     });
     expect(existsSync(join(root, "recordings/other.mkv.json"))).toBe(true);
     expect(await library.rebuild()).toEqual({ added: 0, removed: 0 });
+  });
+
+  it("that the hub recorded itself get their capture times back", async () => {
+    const fragments = makeFragments({ encoder: ["-c:v", "libx264", "-bf", "2", "-g", "30"] });
+    const times = fragments.map((one) => one.mediaTimeUs).sort((a, b) => a - b);
+    mkdirSync(join(root, "recordings"));
+    // The first ten frames are in the file only because the codec needs them.
+    const written = await writeRecording(join(root, "recordings/camera4_x.mp4"), fragments, times[10]);
+    const library = await openLibrary();
+    await library.rebuild();
+    const entry = library.get("recording", "camera4_x");
+    expect(entry).toMatchObject({
+      ...written,
+      cameraId: "camera4",
+      codec: "h264",
+      createdAtUs: written.firstFrameAtUs,
+    });
+    expect(entry.frames).toBe(20);
   });
 
   it("are looked into again when they were still growing", async () => {

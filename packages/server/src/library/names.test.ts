@@ -145,6 +145,8 @@ describe("names the hub makes", () => {
     expect(isMediaName("recording", "a.mp4.json")).toBe(false);
     expect(isMediaName("recording", "a.jpg")).toBe(false);
     expect(isMediaName("recording", ".tmp-a.mp4")).toBe(false);
+    expect(isMediaName("recording", "a..b.mp4")).toBe(false);
+    expect(isMediaName("recording", "line\nfeed.mp4")).toBe(false);
     expect(isMediaName("snapshot", "a.jpeg")).toBe(true);
     expect(stemOf("recording", "v1.2.mp4")).toBe("v1.2");
     expect(stemOf("recording", "v1.2")).toBe("v1.2");

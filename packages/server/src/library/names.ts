@@ -36,9 +36,12 @@ export function stemOf(kind: MediaKind, name: string): string {
   return extensions[kind].has(extension) ? name.slice(0, -(extension.length + 1)) : name;
 }
 
-/** True for a name that belongs in the index. Hidden files (temporary ones among them) do not. */
+/**
+ * True for a name that belongs in the index. Hidden files (temporary ones among them) do not, nor what somebody put
+ * there under a name that no client may ask for.
+ */
 export function isMediaName(kind: MediaKind, name: string): boolean {
-  return !name.startsWith(".") && extensions[kind].has(extensionOf(name));
+  return extensions[kind].has(extensionOf(name)) && whyRefused(name) === undefined;
 }
 
 // Control characters, what other systems forbid, separators, and what turns the direction of text around to
