@@ -1,0 +1,21 @@
+/** What the methods work with: the floors below, as the composition root hands them over. */
+import type { Authenticator } from "../../auth/authenticator.ts";
+import type { LinkSigner } from "../../auth/sign.ts";
+import type { Cameras } from "../../cameras/contract.ts";
+import type { Clock } from "../../clock/clock.ts";
+import type { Library } from "../../library/contract.ts";
+import type { Log } from "../../log/log.ts";
+import type { Exports, Recordings } from "../../recording/contract.ts";
+import type { Snapshots } from "../../snapshots/contract.ts";
+
+export interface RpcServices {
+  readonly cameras: Cameras;
+  readonly recordings: Recordings;
+  readonly snapshots: Snapshots;
+  readonly exports: Exports;
+  readonly library: Library;
+  readonly auth: Authenticator;
+  readonly links: LinkSigner;
+  readonly clock: Clock;
+  readonly log: Log;
+}

@@ -1,0 +1,220 @@
+/** The endpoint behind a real WebSocket server on a free port, over the fakes, and a plain client for it. */
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { pino } from "pino";
+import { WebSocket, WebSocketServer } from "ws";
+import { AnonymousAccess, type AnonymousSettings } from "../../../auth/anonymous.ts";
+import { Authenticator, apiKeyCredentials } from "../../../auth/authenticator.ts";
+import type { GuardOptions } from "../../../auth/guard.ts";
+import { ApiKeys, keyMigrations } from "../../../auth/keys.ts";
+import { LinkSigner } from "../../../auth/sign.ts";
+import { FakeClock } from "../../../clock/fake-clock.ts";
+import { EventBus } from "../../../events/bus.ts";
+import { openDatabase } from "../../../store/database.ts";
+import { createRpcEndpoint, type RpcEndpointOptions, rpcSocketOptions } from "../endpoint.ts";
+import {
+  cameraView,
+  FakeCameras,
+  FakeExports,
+  FakeLibrary,
+  FakeRecordings,
+  FakeSnapshots,
+  mediaEntry,
+} from "./fakes.ts";
+
+export type Json = { [key: string]: Json } & { [index: number]: Json } & { length: number };
+
+export interface TestServerOptions {
+  readonly anonymous?: Partial<AnonymousSettings>;
+  readonly endpoint?: Partial<RpcEndpointOptions>;
+  readonly guard?: GuardOptions;
+}
+
+export async function startTestServer(options: TestServerOptions = {}) {
+  const clock = new FakeClock();
+  const log = pino({ level: "silent" });
+  const bus = new EventBus(log);
+  const database = openDatabase(":memory:", keyMigrations);
+  const keys = new ApiKeys({ database, clock });
+  const links = new LinkSigner({ clock });
+  const auth = new Authenticator({
+    kinds: [apiKeyCredentials(keys)],
+    anonymous: new AnonymousAccess({
+      enabled: false,
+      role: "operator",
+      networks: ["127.0.0.0/8"],
+      ...options.anonymous,
+    }),
+    links,
+    clock,
+    log,
+    ...(options.guard === undefined ? {} : { guard: options.guard }),
+  });
+  const cameras = new FakeCameras([cameraView(0), cameraView(1), cameraView(100)]);
+  const recordings = new FakeRecordings(bus, clock);
+  const library = new FakeLibrary();
+  library.entries = [
+    mediaEntry("recording", "a b.mp4"),
+    mediaEntry("recording", "old.mkv", {
+      format: "mkv",
+      codec: "mjpeg",
+      durationS: undefined,
+      cameraId: "camera7",
+    }),
+    mediaEntry("snapshot", "x.jpg"),
+  ];
+  const snapshots = new FakeSnapshots();
+  const exports = new FakeExports();
+  const endpoint = createRpcEndpoint({
+    cameras,
+    recordings,
+    snapshots,
+    exports,
+    library,
+    auth,
+    links,
+    bus,
+    clock,
+    log,
+    version: "1.2.3",
+    ...options.endpoint,
+  });
+  const http = createServer();
+  const webSockets = new WebSocketServer({
+    noServer: true,
+    perMessageDeflate: false,
+    maxPayload: rpcSocketOptions.maxPayloadBytes,
+    handleProtocols: (offered) => rpcSocketOptions.selectProtocol(offered) ?? false,
+  });
+  http.on("upgrade", (request, socket, head) => {
+    webSockets.handleUpgrade(request, socket, head, (webSocket) => endpoint.handle(webSocket, request));
+  });
+  http.listen(0, "127.0.0.1");
+  await once(http, "listening");
+  const { port } = http.address() as AddressInfo;
+  const url = `ws://127.0.0.1:${port}/ws`;
+  const clients: TestClient[] = [];
+  const key = {
+    viewer: keys.create({ name: "v", role: "viewer" }).key,
+    operator: keys.create({ name: "o", role: "operator" }).key,
+    admin: keys.create({ name: "a", role: "admin" }).key,
+  };
+  const connect = async (
+    more: { query?: string; protocols?: string[]; headers?: Record<string, string> } = {},
+  ): Promise<TestClient> => {
+    const socket = new WebSocket(url + (more.query ?? ""), more.protocols ?? [], {
+      headers: more.headers ?? {},
+    });
+    const client = new TestClient(socket);
+    clients.push(client);
+    await once(socket, "open");
+    return client;
+  };
+  return {
+    clock,
+    bus,
+    keys,
+    key,
+    links,
+    cameras,
+    recordings,
+    library,
+    snapshots,
+    exports,
+    endpoint,
+    url,
+    port,
+    connect,
+    /** A client that has authenticated in the way that changes nothing about its dialect. */
+    async login(role: "viewer" | "operator" | "admin", query = ""): Promise<TestClient> {
+      const client = await connect({ query });
+      await client.call("authenticate", { auth_token: key[role] });
+      return client;
+    },
+    async close(): Promise<void> {
+      for (const client of clients) client.socket.terminate();
+      await endpoint.close();
+      http.closeAllConnections();
+      await new Promise((resolve) => http.close(resolve));
+      database.close();
+    },
+  };
+}
+
+export type TestServer = Awaited<ReturnType<typeof startTestServer>>;
+
+/** Keeps everything it receives, in order. */
+export class TestClient {
+  readonly socket: WebSocket;
+  readonly received: Json[] = [];
+  readonly closed: Promise<{ code: number; reason: string }>;
+  #waiting: (() => void)[] = [];
+  #taken = 0;
+  #nextId = 1;
+
+  constructor(socket: WebSocket) {
+    this.socket = socket;
+    socket.on("error", () => undefined);
+    socket.on("message", (data) => {
+      this.received.push(JSON.parse(data.toString()) as Json);
+      for (const wake of this.#waiting.splice(0)) wake();
+    });
+    this.closed = new Promise((resolve) =>
+      socket.once("close", (code, reason) => resolve({ code, reason: reason.toString() })),
+    );
+  }
+
+  send(value: unknown): void {
+    this.socket.send(typeof value === "string" || Buffer.isBuffer(value) ? value : JSON.stringify(value));
+  }
+
+  /** Sends a request without waiting; returns its id. */
+  request(method: string, params?: unknown): number {
+    const id = this.#nextId++;
+    this.send({ jsonrpc: "2.0", id, method, ...(params === undefined ? {} : { params }) });
+    return id;
+  }
+
+  /** The response with this id. */
+  async response(id: unknown): Promise<Json> {
+    return this.until((message) => message.id === id && message.method === undefined);
+  }
+
+  async call(method: string, params?: unknown): Promise<Json> {
+    return this.response(this.request(method, params));
+  }
+
+  async result(method: string, params?: unknown): Promise<Json> {
+    const response = await this.call(method, params);
+    if (response.error !== undefined) throw new Error(JSON.stringify(response.error));
+    return response.result as Json;
+  }
+
+  async error(method: string, params?: unknown): Promise<Json> {
+    const response = await this.call(method, params);
+    if (response.error === undefined) throw new Error(`no error: ${JSON.stringify(response)}`);
+    return response.error;
+  }
+
+  /** The first message received at any time that `matches`. */
+  async until(matches: (message: Json) => unknown): Promise<Json> {
+    for (;;) {
+      const found = this.received.find((message) => matches(message));
+      if (found !== undefined) return found;
+      await new Promise<void>((wake) => this.#waiting.push(wake));
+    }
+  }
+
+  /** The next message in order. */
+  async next(): Promise<Json> {
+    const position = this.#taken++;
+    while (this.received.length <= position) await new Promise<void>((wake) => this.#waiting.push(wake));
+    return this.received[position] as Json;
+  }
+
+  /** Everything the server has sent so far has arrived when the answer to this ping is there. */
+  async settle(): Promise<void> {
+    await this.call("ping");
+  }
+}
