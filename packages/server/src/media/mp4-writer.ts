@@ -18,7 +18,10 @@ import { ticksToUs, usToTicks } from "./time-scale.ts";
  * around all that lies between, which makes it a plain MP4 without moving a byte ("hybrid MP4").
  *
  * The time line follows media time: it starts with the decode time of the first frame, and an edit list
- * presents the first wanted frame at 0. A hole in the capture is a long sample, so tracks stay in step.
+ * presents the first wanted frame at 0. (In a file that still grows, players built on ffmpeg show the frames
+ * before it at negative times; from the finish on they are cut off everywhere.) A hole in the capture is a long
+ * sample, so tracks stay in step.
+ *
  * Nothing is held back: the last sample of a fragment has the duration its `Fragment` states, and the next
  * fragment's decode time, and later the sample tables, say how long it really lasted.
  */
