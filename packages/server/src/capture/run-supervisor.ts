@@ -29,9 +29,11 @@ export interface SupervisorOptions {
 /** Why a run ended; `undefined` error when it ended as it should and the next may begin at once. */
 export interface RunOutcome {
   readonly error: OcelliError | undefined;
+  /** Nothing to be gained by another run: the error is everybody's. */
+  readonly final?: boolean;
 }
 
-/** A run that gave frames for this long has recovered: the next failure counts from nought. */
+/** A run that gave frames for this long (or was the first) had recovered: its failure counts as none. */
 const stableUs = 5_000_000;
 
 export class RunSupervisor {
@@ -61,11 +63,13 @@ export class RunSupervisor {
     const { clock, log, id } = this.#options;
     let wasLive = false;
     let failures = 0;
+    /** A run that gave frames has ended in an error before. */
+    let crashed = false;
     let gapReason: string | undefined;
     while (!signal.aborted) {
       const startedAtMonoUs = clock.monoUs();
       const framesBefore = this.#options.frames();
-      const error = await this.#outcome(oneRun, gapReason);
+      const { error, final } = await this.#outcome(oneRun, gapReason);
       if (signal.aborted) return;
       const gaveFrames = this.#options.frames() > framesBefore;
       wasLive ||= gaveFrames;
@@ -73,9 +77,12 @@ export class RunSupervisor {
         gapReason = undefined;
         continue;
       }
-      failures = gaveFrames && clock.monoUs() - startedAtMonoUs >= stableUs ? 0 : failures + 1;
+      const recovered = clock.monoUs() - startedAtMonoUs >= stableUs || !crashed;
+      failures = gaveFrames && recovered ? 0 : failures + 1;
+      crashed ||= gaveFrames;
       gapReason = error.message;
       this.#options.onError(error);
+      if (final) throw error;
       // Nothing becomes right by trying again.
       if (!wasLive && (error.code === "ffmpeg_missing" || error.code === "unsupported")) throw error;
       const decision = decideRecovery(
@@ -97,11 +104,11 @@ export class RunSupervisor {
   async #outcome(
     oneRun: (gapReason: string | undefined) => Promise<RunOutcome>,
     gapReason: string | undefined,
-  ): Promise<OcelliError | undefined> {
+  ): Promise<RunOutcome> {
     try {
-      return (await oneRun(gapReason)).error;
+      return await oneRun(gapReason);
     } catch (error) {
-      return asOcelliError(this.#options.id, error);
+      return { error: asOcelliError(this.#options.id, error) };
     }
   }
 

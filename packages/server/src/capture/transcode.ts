@@ -99,6 +99,7 @@ export class Transcode extends OnDemandSource {
     gapReason: string | undefined,
   ): Promise<RunOutcome> {
     const first = await this.#firstFragment(cursor, signal);
+    if (first === undefined) return { error: this.#inputEnded(undefined), final: true };
     this.beginRun(this.#modeOf(inputMode));
     this.#publisher.beginRun(0, gapReason ?? "the input was interrupted");
     this.#unanswered = 0;
@@ -137,7 +138,7 @@ export class Transcode extends OnDemandSource {
     const end = await this.#drain(run, over.signal);
     signal.removeEventListener("abort", stop);
     this.#run = undefined;
-    if (inputEnded !== undefined) throw inputEnded;
+    if (inputEnded !== undefined) return { error: inputEnded, final: true };
     // Ended because its input did, as it should.
     if (this.#pending !== undefined && end.exit.code === 0) return { error: undefined };
     return end;
@@ -151,13 +152,13 @@ export class Transcode extends OnDemandSource {
     return end;
   }
 
-  async #firstFragment(cursor: Cursor, signal: AbortSignal): Promise<Fragment> {
+  async #firstFragment(cursor: Cursor, signal: AbortSignal): Promise<Fragment | undefined> {
     const pending = this.#pending;
     this.#pending = undefined;
     if (pending !== undefined) return pending;
     for (;;) {
       const item = await cursor.next(signal);
-      if (item === undefined) throw this.#inputEnded(undefined);
+      if (item === undefined) return undefined;
       if (item.kind === "fragment" && item.fragment.track.kind === "video" && item.fragment.keyframe) {
         return item.fragment;
       }

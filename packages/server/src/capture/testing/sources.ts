@@ -32,7 +32,10 @@ export function patternInput(options: PatternOptions = {}): CaptureInput {
     args: ["-re", "-f", "lavfi", "-i", `testsrc=size=${options.size ?? "160x120"}:rate=${fps}`].concat(
       ...(options.frames === undefined ? [] : [["-t", String(options.frames / fps)]]),
     ),
-    video: { encodeArgs: options.frames === undefined ? encodeArgs : ["-frames:v", String(options.frames), ...encodeArgs] },
+    video: {
+      encodeArgs:
+        options.frames === undefined ? encodeArgs : ["-frames:v", String(options.frames), ...encodeArgs],
+    },
     timeSource: "arrival",
     audio: false,
   };
