@@ -69,6 +69,8 @@ export async function liveLinks(cameraId: string): Promise<LiveLinks> {
   const response = await fetch(`/api/live-link?camera=${encodeURIComponent(cameraId)}`, {
     headers: key === undefined ? {} : { "X-API-Key": key },
     cache: "no-store",
+  }).catch(() => {
+    throw new Error("The hub cannot be reached.");
   });
   const answer: unknown = await response.json();
   if (!response.ok || !isRecord(answer))

@@ -44,9 +44,12 @@ export class LiveView {
     document.addEventListener("visibilitychange", this.#onVisibility);
   }
 
+  /** Shows the picture; where it is missing, another attempt is made at once. */
   start(): void {
-    if (this.#wanted) return;
+    if (this.#wanted && this.#hasPicture()) return;
     this.#wanted = true;
+    // When the page comes into view it connects by itself.
+    if (document.visibilityState === "hidden") return;
     this.#retryMs = firstRetryMs;
     void this.#connect();
   }
@@ -84,7 +87,11 @@ export class LiveView {
     video.muted = true;
     video.autoplay = true;
     video.playsInline = true;
-    video.addEventListener("playing", () => this.#show(""));
+    let hasPlayed = false;
+    video.addEventListener("playing", () => {
+      hasPlayed = true;
+      this.#show("");
+    });
     this.root.prepend(video);
     const url = new URL(`${link}&codecs=${this.#codecs.join(",")}`, location.href);
     url.protocol = url.protocol.replace("http", "ws");
@@ -100,8 +107,8 @@ export class LiveView {
       },
       onCapture: (words) => this.#show(words),
       onEnd: ({ kind, message }) => {
-        // One codec less each time; without any left the pictures come as JPEG.
-        if (kind === "unplayable") this.#codecs = this.#codecs.includes("hevc") ? ["h264"] : [];
+        // What has played before was only disturbed. Otherwise one codec less; without any the pictures come as JPEG.
+        if (kind === "unplayable" && !hasPlayed) this.#codecs = this.#codecs.includes("hevc") ? ["h264"] : [];
         this.#retry(message);
       },
     });
@@ -142,6 +149,10 @@ export class LiveView {
     this.#events.onNumbers("");
   }
 
+  #hasPicture(): boolean {
+    return this.root.querySelector("video, img") !== null;
+  }
+
   #show(words: string): void {
     this.#veil.textContent = words;
     this.#veil.hidden = words === "";
@@ -155,7 +166,7 @@ export class LiveView {
       this.#hiddenTimer = window.setTimeout(() => {
         if (this.#wanted) this.#clear();
       }, hiddenForMs);
-    } else if (this.#wanted && this.root.querySelector("video, img") === null) {
+    } else if (this.#wanted && !this.#hasPicture()) {
       void this.#connect();
     }
   };

@@ -1,6 +1,7 @@
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer, type Server } from "node:net";
+import { promisify } from "node:util";
 import pino from "pino";
 import { afterEach, describe, expect, it } from "vitest";
 import WebSocket from "ws";
@@ -9,6 +10,7 @@ import { createHttpApp } from "./http-app.ts";
 import { Listener, parseListenAddress } from "./listener.ts";
 import { Upgrades } from "./upgrades.ts";
 
+const run = promisify(execFile);
 const log = pino({ level: "silent" });
 const clock = new SystemClock();
 const cleanups: (() => unknown)[] = [];
@@ -50,6 +52,12 @@ describe("Listener", () => {
     expect(await (await fetch(`http://127.0.0.1:${bound[0]?.port}/hello`)).text()).toBe("hello");
     expect(await (await fetch(`http://[::1]:${bound[1]?.port}/hello`)).text()).toBe("hello");
     expect((await fetch(`http://127.0.0.1:${bound[0]?.port}/nothing`)).status).toBe(404);
+  });
+
+  it("answers a plain request that also offers HTTP/2", async () => {
+    const port = (await make(["127.0.0.1:0"], true).open())[0]?.port;
+    const { stdout } = await run("curl", ["-sSf", "--http2", `http://127.0.0.1:${port}/hello`]);
+    expect(stdout).toBe("hello");
   });
 
   it("refuses a named port that is taken, says by whom, and leaves nothing open", async () => {

@@ -94,7 +94,11 @@ export class Listener {
 
   async #openOne(address: BoundAddress): Promise<void> {
     const { app, upgrades } = this.#options;
-    const server = createServer((request, response) => app.routing(request, response));
+    const server = createServer(
+      // Some clients offer HTTP/2 in each plain request (`Upgrade: h2c`); those stay plain requests.
+      { shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket" },
+      (request, response) => app.routing(request, response),
+    );
     server.on("upgrade", (request, socket, head) => upgrades.handle(request, socket, head));
     server.on("clientError", answerMalformed);
     await listen(server, address);
