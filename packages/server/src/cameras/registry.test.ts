@@ -500,7 +500,9 @@ describe("settings", () => {
 
 describe("the configured mode", () => {
   it("holds for cameras without one of their own, where they have it", async () => {
-    const registry = await run(new FakeProvider(usb(0, "A")), { mode: { width: 320, height: 240, fps: 15 } });
+    const registry = await run(new FakeProvider(usb(0, "A")), {
+      usbMode: { width: 320, height: 240, fps: 15 },
+    });
     const { mode } = registry.find("camera0").view();
     expect(mode).toEqual({ format: "MJPG", width: 320, height: 240, fps: 30 });
     registry.configure("camera0", { mode: { width: 1280 } });

@@ -24,7 +24,6 @@ import { CameraImpl, type LearnedMode } from "./camera.ts";
 import type { CaptureFactory } from "./capture-factory.ts";
 import type { Camera, CameraSettings, Cameras } from "./contract.ts";
 import { type Identified, matchIdentity } from "./identity.ts";
-import type { ModeWishes } from "./mode-choice.ts";
 import { type CameraRecord, type CameraStore, cameraStore, type StoredSettings } from "./store.ts";
 
 export interface CameraRegistryOptions {
@@ -39,8 +38,6 @@ export interface CameraRegistryOptions {
   /** For cameras without a setting of their own. Default `copy`. */
   readonly recordCodec?: "copy" | "h264";
   /** Wished of V4L2 cameras without a mode of their own, where they have it. */
-  readonly mode?: ModeWishes;
-  /** Wanted of USB cameras without a mode of their own. */
   readonly usbMode?: NonNullable<CameraSettings["mode"]>;
   /** See `CameraOptions`. */
   readonly recoveryGraceMs?: number;

@@ -1,4 +1,4 @@
-/** Worker thread that may be held up by a driver: one question at a time, one answer each. */
+/** Worker thread that may be held up by a driver: says `ready`, then takes one question at a time, one answer each. */
 import { constants } from "node:fs";
 import { parentPort } from "node:worker_threads";
 import koffi from "koffi";
@@ -38,6 +38,7 @@ const calls: SystemCalls = {
   },
 };
 
+parentPort?.postMessage("ready");
 parentPort?.on("message", (question: Question) => {
   const answer: NodeAnswer = askNode(question.node, calls);
   parentPort?.postMessage(answer);

@@ -15,7 +15,7 @@ import type { DeviceEvent, DeviceProvider } from "../device.ts";
 import type { NodeAnswer } from "./ask-node.ts";
 import { type NodeProblem, nodeProblem } from "./node-problem.ts";
 import { NodeQueries } from "./query.ts";
-import { readIdentity } from "./sysfs.ts";
+import { mayCapture, readIdentity } from "./sysfs.ts";
 import { V4l2Device } from "./v4l2-device.ts";
 import { FolderWatch } from "./watch.ts";
 
@@ -26,6 +26,8 @@ export interface V4l2ProviderOptions {
   readonly devDir?: string;
   /** Default `/sys`. */
   readonly sysDir?: string;
+  /** Default `/run/udev`. */
+  readonly udevDir?: string;
   /** Asks a node what it is. Default: ioctls in a worker thread. */
   readonly query?: (node: string) => Promise<NodeAnswer>;
   /** Safety rescan, milliseconds. Default 30000; 0 turns it off. */
@@ -67,6 +69,7 @@ export class V4l2Provider implements DeviceProvider {
   readonly #log: Log;
   readonly #devDir: string;
   readonly #sysDir: string;
+  readonly #udevDir: string;
   readonly #graceUs: number;
   readonly #recheckMs: number;
   readonly #rescanIntervalMs: number;
@@ -84,6 +87,7 @@ export class V4l2Provider implements DeviceProvider {
     this.#log = options.log;
     this.#devDir = options.devDir ?? "/dev";
     this.#sysDir = options.sysDir ?? "/sys";
+    this.#udevDir = options.udevDir ?? "/run/udev";
     this.#graceUs = (options.graceMs ?? 1000) * 1000;
     this.#recheckMs = options.recheckMs ?? 2000;
     this.#rescanIntervalMs = options.rescanIntervalMs ?? 30_000;
@@ -249,12 +253,14 @@ export class V4l2Provider implements DeviceProvider {
     }
     const stats = statSync(path, { throwIfNoEntry: false });
     if (stats === undefined) return;
+    const identity = readIdentity(this.#sysDir, node.name);
+    if (!mayCapture(this.#udevDir, stats.rdev, identity)) return;
     this.#report(
       "found",
       node,
       new V4l2Device({
         node: path,
-        identity: readIdentity(this.#sysDir, node.name),
+        identity,
         problem: nodeProblem(path, errno, operation, stats),
       }),
     );

@@ -19,6 +19,7 @@ function queries(options: Partial<ConstructorParameters<typeof NodeQueries>[0]> 
 /** Answers like a good driver, except that node `hang` is never answered. */
 const sluggish = `
   const { parentPort } = require("node:worker_threads");
+  parentPort.postMessage("ready");
   parentPort.on("message", ({ node }) => {
     if (node === "die") process.exit(1);
     if (node === "hang") Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);

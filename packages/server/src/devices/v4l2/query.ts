@@ -10,7 +10,7 @@ import type { Question } from "./ioctl.worker.ts";
 
 export interface NodeQueriesOptions {
   readonly clock: Clock;
-  /** How long a driver may take for one node, milliseconds. Default 2000. */
+  /** How long a driver may take for one node, milliseconds, once the thread runs. Default 5000: a driver with very many formats on a slow machine. */
   readonly timeLimitMs?: number;
   /** A question that waits longer than this gets a second thread, milliseconds. Default 100. */
   readonly impatienceMs?: number;
@@ -23,6 +23,7 @@ export interface NodeQueriesOptions {
 interface Job {
   readonly node: string;
   readonly settle: (answer: NodeAnswer) => void;
+  stopTimer?: () => void;
 }
 
 const timedOut = (operation: string): NodeAnswer => ({
@@ -40,6 +41,7 @@ export class NodeQueries {
   readonly #waiting: Job[] = [];
   readonly #idle: Worker[] = [];
   readonly #busy = new Map<Worker, Job>();
+  readonly #ready = new WeakSet<Worker>();
   /** Threads held by a driver, by node. */
   readonly #held = new Map<string, Worker>();
   #stopWaiting: (() => void) | undefined;
@@ -47,7 +49,7 @@ export class NodeQueries {
 
   constructor(options: NodeQueriesOptions) {
     this.#clock = options.clock;
-    this.#timeLimitMs = options.timeLimitMs ?? 2000;
+    this.#timeLimitMs = options.timeLimitMs ?? 5000;
     this.#impatienceMs = options.impatienceMs ?? 100;
     this.#maxThreads = options.maxThreads ?? 4;
     this.#makeWorker = options.makeWorker ?? startWorker;
@@ -88,7 +90,11 @@ export class NodeQueries {
     this.#stopWaiting = this.#clock.after(this.#impatienceMs, () => {
       this.#stopWaiting = undefined;
       if (this.#closed) return;
-      if (this.#waiting.length > 0 && this.#busy.size < this.#maxThreads) this.#give(this.#startThread());
+      // Threads that are still loading are not held up by a driver; more of them would only load slower.
+      const held = [...this.#busy.keys()].every((thread) => this.#ready.has(thread));
+      if (this.#waiting.length > 0 && held && this.#busy.size < this.#maxThreads) {
+        this.#give(this.#startThread());
+      }
       this.#dispatch();
     });
   }
@@ -102,17 +108,20 @@ export class NodeQueries {
     this.#busy.set(thread, job);
     const question: Question = { node: job.node };
     thread.postMessage(question);
-    const stopTimer = this.#clock.after(this.#timeLimitMs, () => {
+    // The limit is for the driver: on a slow or busy machine a new thread alone may take longer to load.
+    if (this.#ready.has(thread)) this.#limit(thread, job);
+    thread.on("message", (message: "ready" | NodeAnswer) => {
+      if (message === "ready") this.#limit(thread, job);
+      else this.#finish(thread, message);
+    });
+  }
+
+  #limit(thread: Worker, job: Job): void {
+    job.stopTimer = this.#clock.after(this.#timeLimitMs, () => {
       this.#held.set(job.node, thread);
       this.#finish(thread, timedOut("answer"));
       thread.terminate().catch(() => undefined);
     });
-    thread.once("message", (answer: NodeAnswer) => {
-      stopTimer();
-      if (!this.#busy.has(thread)) return;
-      this.#finish(thread, answer);
-    });
-    thread.once("exit", stopTimer);
   }
 
   /** The thread has answered, or is given up with its node in `#held`. */
@@ -120,6 +129,7 @@ export class NodeQueries {
     const job = this.#busy.get(thread);
     this.#busy.delete(thread);
     if (job === undefined) return;
+    job.stopTimer?.();
     thread.removeAllListeners("message");
     if (!this.#held.has(job.node)) {
       // One thread is kept warm; those started out of impatience are not needed any longer.
@@ -136,6 +146,7 @@ export class NodeQueries {
     for (const [node, held] of this.#held) if (held === thread) this.#held.delete(node);
     const job = this.#busy.get(thread);
     this.#busy.delete(thread);
+    job?.stopTimer?.();
     job?.settle({ kind: "failed", errno: constants.errno.EIO, operation: "ask" });
     if (!this.#closed) this.#dispatch();
   }
@@ -146,6 +157,7 @@ export class NodeQueries {
     // An error is followed by `exit`, which settles the question.
     thread.on("error", () => undefined);
     thread.once("exit", () => this.#gone(thread));
+    thread.once("message", () => this.#ready.add(thread));
     return thread;
   }
 }

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { readIdentity } from "./sysfs.ts";
+import { mayCapture, readIdentity } from "./sysfs.ts";
 
 let sys: string;
 beforeEach(() => {
@@ -74,5 +74,22 @@ describe("readIdentity", () => {
       name: "video7",
       index: 0,
     });
+  });
+});
+
+describe("mayCapture", () => {
+  const identity = { vendorProduct: "1:2", busPath: "usb", name: "cam", index: 0 };
+
+  it("goes by what udev has written down", () => {
+    put("udev/data/c81:3", "I:1\nE:ID_V4L_VERSION=2\nE:ID_V4L_CAPABILITIES=:capture:");
+    put("udev/data/c81:4", "E:ID_V4L_CAPABILITIES=:");
+    expect(mayCapture(join(sys, "udev"), 81 * 256 + 3, { ...identity, index: 1 })).toBe(true);
+    expect(mayCapture(join(sys, "udev"), 81 * 256 + 4, identity)).toBe(false);
+  });
+
+  it("takes the first node of each USB interface otherwise, and every other node", () => {
+    const may = (index: number): boolean => mayCapture(join(sys, "none"), 1, { ...identity, index });
+    expect([0, 1, 48, 49].map(may)).toEqual([true, false, true, false]);
+    expect(mayCapture(join(sys, "none"), 1, { busPath: "platform:x", name: "x", index: 3 })).toBe(true);
   });
 });

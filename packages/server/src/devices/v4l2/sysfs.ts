@@ -7,6 +7,8 @@ import { readFileSync, realpathSync } from "node:fs";
 import { basename, dirname, join, relative } from "node:path";
 import type { DeviceIdentity } from "../device.ts";
 
+const nodesPerInterface = 16;
+
 /** @param sysDir `/sys` in real life */
 export function readIdentity(sysDir: string, nodeName: string): DeviceIdentity {
   const folder = join(sysDir, "class", "video4linux", nodeName);
@@ -18,7 +20,21 @@ export function readIdentity(sysDir: string, nodeName: string): DeviceIdentity {
   if (usb === undefined) return { busPath: platformPath(device), name, index };
   // Some cameras are several cameras on several interfaces, each with a node 0 and all with the same name.
   const usbInterface = Number.parseInt(read(device, "bInterfaceNumber") ?? "0", 16) || 0;
-  return { ...usb, name, index: usbInterface * 16 + index };
+  return { ...usb, name, index: usbInterface * nodesPerInterface + index };
+}
+
+/**
+ * Whether a node that cannot be opened is worth a word. USB cameras come with a metadata node beside each capture
+ * node, and a user without permission should not be told of two cameras. udev has written down what the node can
+ * do; without it, a further node of the same USB interface is taken for metadata.
+ * @param udevDir `/run/udev` in real life
+ */
+export function mayCapture(udevDir: string, rdev: number, identity: DeviceIdentity): boolean {
+  const major = (rdev >>> 8) & 0xfff;
+  const minor = (rdev & 0xff) | ((rdev >>> 12) & 0xfff00);
+  const known = /^E:ID_V4L_CAPABILITIES=(.*)$/m.exec(read(join(udevDir, "data"), `c${major}:${minor}`) ?? "");
+  if (known !== null) return known[1]?.includes(":capture:") ?? false;
+  return identity.vendorProduct === undefined || identity.index % nodesPerInterface === 0;
 }
 
 function usbParent(
