@@ -19,13 +19,21 @@ type Reply = { result?: unknown; error?: { code: number; message: string; data?:
 export class Rpc implements AsyncDisposable {
   readonly notifications: Notification[] = [];
   readonly #socket: WebSocket;
-  readonly #pending = new Map<number, (reply: Reply) => void>();
+  readonly #pending = new Map<
+    number,
+    { method: string; resolve: (reply: Reply) => void; reject: (error: Error) => void }
+  >();
   readonly #watchers = new Set<() => void>();
   #nextId = 1;
 
   private constructor(socket: WebSocket) {
     this.#socket = socket;
     socket.addEventListener("message", (event) => this.#receive(String(event.data)));
+    socket.addEventListener("close", () => {
+      for (const { reject, method } of this.#pending.values())
+        reject(new Error(`closed while waiting for ${method}`));
+      this.#pending.clear();
+    });
   }
 
   /** Connects; with a key also authenticates. */
@@ -43,10 +51,7 @@ export class Rpc implements AsyncDisposable {
   async call<T = Record<string, unknown>>(method: string, params?: unknown): Promise<T> {
     const id = this.#nextId++;
     const reply = await new Promise<Reply>((resolve, reject) => {
-      this.#pending.set(id, resolve);
-      this.#socket.addEventListener("close", () => reject(new Error(`closed while waiting for ${method}`)), {
-        once: true,
-      });
+      this.#pending.set(id, { method, resolve, reject });
       this.#socket.send(
         JSON.stringify({ jsonrpc: "2.0", id, method, ...(params === undefined ? {} : { params }) }),
       );
@@ -108,7 +113,7 @@ export class Rpc implements AsyncDisposable {
       return;
     }
     if (message.id === undefined) return;
-    this.#pending.get(message.id)?.(message);
+    this.#pending.get(message.id)?.resolve(message);
     this.#pending.delete(message.id);
   }
 }

@@ -128,7 +128,7 @@ await step("reads the capabilities v4l2-ctl reads", async () => {
     );
     same(
       `formats of ${node}`,
-      [...new Set(actual.formats)].sort(),
+      [...new Set(actual.formats.map((fourcc) => fourcc.trim()))].sort(),
       [...new Set(expected.map((format) => format.fourcc.trim()))].sort(),
     );
     const sizes = new Set(expected.flatMap((format) => format.sizes.map((size) => size.size)));
@@ -260,7 +260,7 @@ await step("starts two cameras at one T0, exact to the frame, and a raw one with
   for (const { recording_id } of started) {
     await rpc.waitFor(
       "recording_status_update",
-      (p) => p.recording_id === recording_id && p.status !== "STARTED",
+      (p) => p.recording_id === recording_id && p.status === "STOPPED",
       60_000,
     );
   }
