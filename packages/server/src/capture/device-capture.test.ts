@@ -12,6 +12,7 @@ import {
   patternMode,
   processExists,
   processGone,
+  readAll,
   readVideo,
   stateOf,
 } from "./testing/sources.ts";
@@ -312,6 +313,83 @@ describe("DeviceCapture", () => {
     source.deviceLost();
     await expect(open).rejects.toMatchObject({ code: "camera_disconnected" });
     await stateOf(source, "idle");
+  });
+
+  it("takes along B-frames and audio of a looped file, in one time scale", async () => {
+    const file = join(directory, "both.mp4");
+    execFileSync("ffmpeg", [
+      ...["-v", "error", "-f", "lavfi", "-i", "testsrc=size=160x120:rate=25:duration=2"],
+      ...[
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=duration=2",
+        "-c:v",
+        "libx264",
+        "-g",
+        "25",
+        "-bf",
+        "2",
+        "-c:a",
+        "aac",
+        "-y",
+        file,
+      ],
+    ]);
+    const source = capture({
+      input: async () => ({
+        mode: patternMode({ codec: "h264" }),
+        input: {
+          args: ["-re", "-stream_loop", "-1", "-i", file],
+          video: "copy",
+          timeSource: "arrival",
+          audio: true,
+        },
+      }),
+    });
+    const lease = await source.open(live("a recorder", { from: "next", overflow: "fail" }));
+    const fragments = await readAll(lease.cursor, 300);
+    const video = fragments.filter((fragment) => fragment.track.kind === "video");
+    const audio = fragments.filter((fragment) => fragment.track.kind === "audio");
+    expect(video.some((frame) => frame.mediaTimeUs > frame.decodeTimeUs)).toBe(true);
+    for (const track of [video, audio]) {
+      for (let i = 1; i < track.length; i++) {
+        const step = (track[i]?.decodeTimeUs ?? 0) - (track[i - 1]?.decodeTimeUs ?? 0);
+        expect(step).toBeGreaterThan(0);
+        // Also where the loop begins again, but for what its audio is longer.
+        expect(step).toBeLessThan(110_000);
+      }
+    }
+    const apart = Math.abs((video[0]?.mediaTimeUs ?? 0) - (audio[0]?.mediaTimeUs ?? 0));
+    expect(apart).toBeLessThan(100_000);
+    // Both tracks are mapped alike.
+    for (const fragment of fragments) {
+      const mapped = fragment.capturedAtUs - fragment.mediaTimeUs;
+      expect(Math.abs(mapped - (video[0]?.capturedAtUs ?? 0) + (video[0]?.mediaTimeUs ?? 0))).toBeLessThan(
+        300_000,
+      );
+    }
+    expect(source.stats().restarts).toBe(0);
+  });
+
+  it("times a stream without times by its arrival", async () => {
+    const source = capture({
+      input: async () => ({ mode: patternMode(), input: { ...patternInput(), times: "receive" } }),
+    });
+    const lease = await source.open(live("a viewer", { from: "next" }));
+    const frames = await readVideo(lease.cursor, 25);
+    for (let i = 1; i < frames.length; i++) {
+      const [before, frame] = [frames[i - 1], frames[i]];
+      expect((before?.mediaTimeUs ?? 0) + (before?.durationUs ?? 0)).toBeGreaterThanOrEqual(
+        (frame?.mediaTimeUs ?? 0) - 1,
+      );
+      expect(frame?.mediaTimeUs ?? 0).toBeGreaterThan(before?.mediaTimeUs ?? 0);
+      // A frame leaves ffmpeg when the next one comes, so it came when the one before left.
+      if (i > 1)
+        expect(frame?.mediaTimeUs).toBe(
+          Math.max(before?.receivedAtMonoUs ?? 0, (before?.mediaTimeUs ?? 0) + 1),
+        );
+    }
   });
 
   it("goes on without audio that MP4 cannot hold", async () => {

@@ -187,8 +187,10 @@ export abstract class OnDemandSource implements FragmentSource {
 
     this.#cancelLinger?.();
     this.#cancelLinger = undefined;
+    // Else what the ring holds is about to be forgotten.
+    const goesOn = !restart && (live || this.#state === "stalled" || this.#state === "recovering");
     const cursor = new RingCursor(this.ring, {
-      from: restart && options.from === "keyframe" ? "next" : options.from,
+      from: !goesOn && typeof options.from === "object" ? "keyframe" : options.from,
       overflow: options.overflow,
       holder: `${this.id}: ${options.holder}`,
       stale: !live || restart,

@@ -4,12 +4,30 @@
  */
 import type { CaptureInput } from "../devices/device.ts";
 
-const fragmentedMp4 = [
-  ...["-copyts", "-avoid_negative_ts", "disabled", "-video_track_timescale", "1000000", "-write_prft", "pts"],
-  "-movflags",
-  "+frag_every_frame+empty_moov+default_base_moof+skip_trailer+frag_discont",
-  ...["-flush_packets", "1", "-f", "mp4", "pipe:1"],
-] as const;
+const movFlags = "+empty_moov+default_base_moof+skip_trailer+frag_discont";
+
+/**
+ * With one track, a fragment for every frame. With two, ffmpeg 5.1 miscounts the times of audio in that mode
+ * (a flush for a packet whose track has nothing pending takes the packet after it for its end); a
+ * shortest fragment of 1 µs does the same without that.
+ */
+function fragmentedMp4(tracks: "video" | "video+audio"): string[] {
+  return [
+    ...[
+      "-copyts",
+      "-avoid_negative_ts",
+      "disabled",
+      "-video_track_timescale",
+      "1000000",
+      "-write_prft",
+      "pts",
+    ],
+    ...(tracks === "video"
+      ? ["-movflags", `${movFlags}+frag_every_frame`]
+      : ["-movflags", movFlags, "-frag_duration", "1"]),
+    ...["-flush_packets", "1", "-f", "mp4", "pipe:1"],
+  ];
+}
 
 /** An encoder keeps the frames' own times only with these: neither a constant rate nor a coarser time base. */
 const keepTimes = ["-fps_mode", "passthrough", "-enc_time_base", "1:1000000"] as const;
@@ -23,7 +41,7 @@ export function captureArgs(input: CaptureInput, withAudio: boolean): string[] {
     // A track that falls silent must not hold the other one back for long.
     ...(withAudio ? ["-map", "0:a:0?", "-c:a", "copy", "-max_interleave_delta", "200000"] : []),
     ...video,
-    ...fragmentedMp4,
+    ...fragmentedMp4(withAudio ? "video+audio" : "video"),
   ];
 }
 
@@ -58,7 +76,7 @@ export function transcodeArgs(settings: TranscodeSettings): string[] {
     ...["-f", "mp4", "-i", "pipe:0", "-map", "0:v:0", "-vf", filters.join(",")],
     ...(settings.codec === "h264" ? h264Args(settings) : mjpegArgs(settings)),
     ...keepTimes,
-    ...fragmentedMp4,
+    ...fragmentedMp4("video"),
   ];
 }
 

@@ -6,7 +6,8 @@
  * - *receive*: the stream has no times worth keeping: media time is the time of arrival.
  *
  * ffmpeg hands a frame over when the next one reaches it, so the arrival of a frame is the moment the
- * fragment *before* it came.
+ * fragment *before* it came. Where there is audio too, a frame of either track may push the other's out, and
+ * only the moment a fragment came itself is sure: a few ms late at worst, and never early.
  */
 import { OcelliError } from "@ocelli/protocol";
 import { ArrivalClock } from "../clock/arrival-clock.ts";
@@ -95,7 +96,7 @@ class StreamTiming implements RunTiming {
   }
 
   add(frame: RawFrame, receivedAtMonoUs: number): TimedFrame[] {
-    const arrivedUs = this.#previousArrivalUs;
+    const arrivedUs = frame.init.tracks.length > 1 ? receivedAtMonoUs : this.#previousArrivalUs;
     this.#previousArrivalUs = receivedAtMonoUs;
     if (arrivedUs !== undefined && frame.track.kind === "video") {
       const deviation = this.#clock.deviationUs(frame.ptsUs, arrivedUs);

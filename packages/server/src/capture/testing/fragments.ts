@@ -22,7 +22,7 @@ const audioTrack = {
 
 const init: InitSegment = {
   bytes: Buffer.alloc(0),
-  tracks: [videoTrack, audioTrack],
+  tracks: [videoTrack],
   fingerprint: "made-up",
 };
 

@@ -59,15 +59,24 @@ export function patternCapture(
   });
 }
 
-/** The next `count` video fragments; throws when the source ends before. */
-export async function readVideo(cursor: Cursor, count: number): Promise<Fragment[]> {
+/** The next `count` fragments; throws when the source ends before. */
+export async function readAll(
+  cursor: Cursor,
+  count: number,
+  wanted: (fragment: Fragment) => boolean = () => true,
+): Promise<Fragment[]> {
   const fragments: Fragment[] = [];
   while (fragments.length < count) {
     const item = await cursor.next(AbortSignal.timeout(20_000));
     if (item === undefined) throw new Error(`the source ended after ${fragments.length} fragments`);
-    if (item.kind === "fragment" && item.fragment.track.kind === "video") fragments.push(item.fragment);
+    if (item.kind === "fragment" && wanted(item.fragment)) fragments.push(item.fragment);
   }
   return fragments;
+}
+
+/** The next `count` video fragments; throws when the source ends before. */
+export function readVideo(cursor: Cursor, count: number): Promise<Fragment[]> {
+  return readAll(cursor, count, (fragment) => fragment.track.kind === "video");
 }
 
 /** Resolves when the source is, or gets, into that state. */
