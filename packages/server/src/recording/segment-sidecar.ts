@@ -1,0 +1,83 @@
+/** What the sidecar of a recording's file says. Pure; `library/` writes it. */
+import { basename } from "node:path";
+import type { MediaGap, Sidecar } from "../library/contract.ts";
+import { isoOfUs } from "../library/sidecar.ts";
+import type { CameraFacts } from "./camera-facts.ts";
+import type { JournalEntry } from "./journal.ts";
+import type { ClockStep, Segment } from "./recorder.ts";
+
+/** What is known of a file's content, from the recorder or read back from the file. */
+export interface SegmentContent {
+  readonly filename: string;
+  readonly index: number;
+  readonly bytes: number;
+  readonly frames: number;
+  readonly durationUs: number;
+  readonly firstFrameAtUs: number | undefined;
+  readonly lastFrameAtUs: number | undefined;
+  readonly droppedFrames: number;
+  readonly gaps: readonly MediaGap[];
+  readonly clockSteps: readonly ClockStep[];
+}
+
+export function contentOf(segment: Segment): SegmentContent {
+  return {
+    filename: basename(segment.path),
+    index: segment.index,
+    bytes: segment.bytes,
+    frames: segment.frames,
+    durationUs: segment.durationUs,
+    firstFrameAtUs: segment.first.capturedAtUs,
+    lastFrameAtUs: segment.lastFrameAtUs,
+    droppedFrames: segment.droppedFrames,
+    gaps: segment.gaps,
+    clockSteps: segment.clockSteps,
+  };
+}
+
+export function buildSidecar(
+  entry: JournalEntry,
+  facts: CameraFacts,
+  content: SegmentContent,
+  end: { readonly state: Sidecar["state"]; readonly reason?: string; readonly nowUs: number },
+): Sidecar {
+  const { firstFrameAtUs, lastFrameAtUs } = content;
+  const startedAtUs = firstFrameAtUs ?? end.nowUs;
+  const growing = end.state === "recording";
+  const { node, serial, busPath } = facts.device;
+  return {
+    version: 1,
+    kind: "recording",
+    filename: content.filename,
+    cameraId: entry.cameraId,
+    cameraName: facts.cameraName,
+    device: { busPath, ...(node === undefined ? {} : { node }), ...(serial === undefined ? {} : { serial }) },
+    state: end.state,
+    format: "mp4",
+    codec: facts.codec,
+    resolution: facts.resolution,
+    fps: facts.fps,
+    bytes: content.bytes,
+    createdAtUs: startedAtUs,
+    timeSource: facts.timeSource,
+    firstFrameAtUs,
+    lastFrameAtUs,
+    durationS: content.durationUs / 1e6,
+    frames: content.frames,
+    droppedFrames: content.droppedFrames,
+    gaps: content.gaps,
+    clockSteps: content.clockSteps,
+    recordingId: entry.id,
+    segment: content.index,
+    requestedDurationS: entry.durationS,
+    scheduledStart:
+      entry.startAtUs === undefined || content.index > 0 || firstFrameAtUs === undefined
+        ? undefined
+        : { atUs: entry.startAtUs, errorUs: firstFrameAtUs - entry.startAtUs },
+    endReason: end.reason,
+    started_at: isoOfUs(startedAtUs),
+    stopped_at:
+      growing || lastFrameAtUs === undefined ? null : isoOfUs(Math.max(0, startedAtUs + content.durationUs)),
+    sha256: undefined,
+  };
+}
