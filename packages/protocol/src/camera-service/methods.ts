@@ -116,6 +116,8 @@ export type MethodName = keyof typeof methods;
 export const methodNames = Object.keys(methods) as MethodName[];
 /** Normal form of the parameters, as the server sees them after reading. */
 export type ParamsOf<M extends MethodName> = z.output<(typeof methods)[M]["params"]>;
+/** What a caller may write: numbers also as digits, times as text. */
+export type ParamsInput<M extends MethodName> = z.input<(typeof methods)[M]["params"]>;
 export type ResultOf<M extends MethodName> = z.output<(typeof methods)[M]["result"]>;
 
 export function isMethodName(name: string): name is MethodName {

@@ -224,6 +224,8 @@ export const recordingInfoSchema = z.looseObject({
   first_frame_at: isoTime.nullable(),
   last_frame_at: isoTime.nullable(),
   time_source: z.enum(["kernel", "arrival"]),
+  /** Capture time of every frame, as CSV. */
+  frame_times_url: z.string(),
   recording_id: z.string().nullable(),
   segment: count.nullable(),
   state: z.string(),

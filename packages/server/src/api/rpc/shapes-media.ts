@@ -24,7 +24,14 @@ export function downloadUrl(
   filename: string,
   context: Pick<MediaContext, "names" | "sign">,
 ): string {
-  const path = `/files/${folderOf[kind]}/${encodeURIComponent(filename)}`;
+  return link(filesPath(kind, filename), context);
+}
+
+function filesPath(kind: MediaKind, filename: string): string {
+  return `/files/${folderOf[kind]}/${encodeURIComponent(filename)}`;
+}
+
+function link(path: string, context: Pick<MediaContext, "names" | "sign">): string {
   return context.names === "logical" ? context.sign(path) : path;
 }
 
@@ -163,6 +170,7 @@ export function recordingInfo(entry: MediaEntry, context: MediaContext) {
     first_frame_at_us: entry.firstFrameAtUs ?? null,
     last_frame_at_us: entry.lastFrameAtUs ?? null,
     time_source: entry.timeSource,
+    frame_times_url: link(`${filesPath("recording", entry.filename)}/frames.csv`, context),
     recording_id: entry.recordingId ?? null,
     segment: entry.segment ?? null,
     state: entry.state,

@@ -1,0 +1,143 @@
+/** `ocelli files list | download | delete | export` */
+import { downloadFile } from "@ocelli/client/node";
+import type { Command } from "commander";
+import { Option } from "commander";
+import { type Context, withHub } from "../context.ts";
+import type { Io } from "../io.ts";
+import { ProgressLine } from "../progress.ts";
+import { bytesText, durationText, table, timeText } from "../words.ts";
+
+interface ListOptions {
+  readonly snapshots?: boolean;
+  readonly limit: string;
+  readonly offset: string;
+  readonly camera?: string;
+}
+
+interface ExportOptions {
+  readonly format: "mp4" | "mkv" | "ts";
+  readonly codec?: "copy" | "h264";
+}
+
+export function addFiles(program: Command, io: Io): void {
+  const files = program.command("files").description("recordings and snapshots");
+  const snapshots = () => new Option("--snapshots", "snapshots instead of recordings");
+
+  files
+    .command("list")
+    .description("list files, newest first")
+    .addOption(snapshots())
+    .option("--camera <camera>", "only of this camera")
+    .option("--limit <number>", "at most so many", "50")
+    .option("--offset <number>", "skip so many", "0")
+    .action((options: ListOptions, command: Command) =>
+      withHub(command, io, (context) => list(options, context)),
+    );
+
+  files
+    .command("download")
+    .description("fetch a file")
+    .argument("<name>")
+    .addOption(snapshots())
+    .option("-o, --output <path>", "where to; the file's own name in this folder otherwise")
+    .action((name: string, options: { snapshots?: boolean; output?: string }, command: Command) =>
+      withHub(command, io, (context) => download(name, options, context)),
+    );
+
+  files
+    .command("delete")
+    .description("delete files on the hub")
+    .argument("<name...>")
+    .addOption(snapshots())
+    .action((names: string[], options: { snapshots?: boolean }, command: Command) =>
+      withHub(command, io, async ({ connection, print }) => {
+        const method = options.snapshots === true ? "delete_snapshot" : "delete_recording";
+        for (const filename of names) {
+          const deleted = await connection.call(method, { filename });
+          print(deleted, () => `${deleted.filename} deleted\n`);
+        }
+      }),
+    );
+
+  files
+    .command("export")
+    .description("make a copy of a recording in another container or codec, on the hub")
+    .argument("<name>")
+    .addOption(new Option("--format <format>", "container").choices(["mp4", "mkv", "ts"]).default("mp4"))
+    .addOption(
+      new Option(
+        "--codec <codec>",
+        "copy keeps the pictures as they are; mp4 is made H.264 by default",
+      ).choices(["copy", "h264"]),
+    )
+    .action((name: string, options: ExportOptions, command: Command) =>
+      withHub(command, io, (context) => exportFile(name, options, context)),
+    );
+}
+
+async function list(options: ListOptions, { connection, print }: Context): Promise<void> {
+  const method = options.snapshots === true ? "list_snapshots" : "list_recordings";
+  const page = await connection.call(method, {
+    limit: options.limit,
+    offset: options.offset,
+    ...(options.camera === undefined ? {} : { device: options.camera }),
+  });
+  print(page, () => {
+    if (page.files.length === 0) return page.total === 0 ? "No files.\n" : "No more files.\n";
+    const rows = page.files.map((file) => [
+      file.filename,
+      bytesText(file.file_size),
+      file.duration === null ? "-" : durationText(file.duration),
+      file.resolution ?? "-",
+      file.codec,
+      timeText(file.created_time),
+    ]);
+    const shown = page.offset + page.files.length;
+    const more = shown < page.total ? `${page.total - shown} more: --offset ${shown}\n` : "";
+    return table(["FILE", "SIZE", "LENGTH", "PICTURE", "CODEC", "BEGUN"], rows) + more;
+  });
+}
+
+async function download(
+  name: string,
+  options: { readonly snapshots?: boolean; readonly output?: string },
+  { connection, target, print, io }: Context,
+): Promise<void> {
+  const snapshots = options.snapshots === true;
+  const { filename } = await connection.call(snapshots ? "get_snapshot_info" : "get_recording_info", {
+    filename: name,
+  });
+  const progress = new ProgressLine(io);
+  const path = await downloadFile({
+    baseUrl: target.baseUrl,
+    kind: snapshots ? "snapshot" : "recording",
+    filename,
+    ...(target.key === undefined ? {} : { key: target.key }),
+    ...(options.output === undefined ? {} : { to: options.output }),
+    onProgress: (bytes, total) => {
+      if (total !== undefined && total > 0) progress.show(filename, bytes / total);
+    },
+  }).finally(() => progress.end());
+  print({ filename, path }, () => `${path}\n`);
+}
+
+async function exportFile(
+  name: string,
+  options: ExportOptions,
+  { connection, print, io }: Context,
+): Promise<void> {
+  const progress = new ProgressLine(io);
+  connection.on("export_update", (update) => progress.show(update.source, update.progress));
+  const made = await connection
+    .call(
+      "export_recording",
+      {
+        filename: name,
+        format: options.format,
+        ...(options.codec === undefined ? {} : { codec: options.codec }),
+      },
+      { timeoutMs: 0 },
+    )
+    .finally(() => progress.end());
+  print(made, () => `${made.filename}  ${bytesText(made.file_size)}\n`);
+}

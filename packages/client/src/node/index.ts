@@ -1,0 +1,1 @@
+export { type DownloadOptions, downloadFile } from "./download.ts";
