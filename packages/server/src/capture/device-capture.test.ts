@@ -46,6 +46,12 @@ function script(name: string, body: string): string {
   return path;
 }
 
+/** The process of a capture that is about to start one. */
+async function startedPid(source: DeviceCapture): Promise<number> {
+  while (source.stats().pid === undefined) await clock.sleep(5);
+  return pidOf(source);
+}
+
 function pidOf(source: DeviceCapture): number {
   const { pid } = source.stats();
   if (pid === undefined) throw new Error("no process runs");
@@ -204,8 +210,7 @@ describe("DeviceCapture", () => {
     const ffmpeg = script("silent-ffmpeg", "exec sleep 60");
     const source = capture({ ffmpeg, startTimeoutMs: 500 });
     const one = source.open(live("one"));
-    await clock.sleep(200);
-    const pid = pidOf(source);
+    const pid = await startedPid(source);
     const two = source.open(live("two"));
     await expect(one).rejects.toMatchObject({ code: "start_timeout" });
     await expect(two).rejects.toMatchObject({ code: "start_timeout" });
@@ -237,8 +242,7 @@ describe("DeviceCapture", () => {
     const source = capture({ ffmpeg });
     const aborter = new AbortController();
     const open = source.open(live("impatient", { signal: aborter.signal }));
-    await clock.sleep(100);
-    const pid = pidOf(source);
+    const pid = await startedPid(source);
     aborter.abort(new Error("never mind"));
     await expect(open).rejects.toThrow("never mind");
     await stateOf(source, "idle");
@@ -309,7 +313,7 @@ describe("DeviceCapture", () => {
   it("rejects who waits for the first frame when the device goes", async () => {
     const source = capture({ ffmpeg: script("silent3-ffmpeg", "exec sleep 60") });
     const open = source.open(live("one"));
-    await clock.sleep(100);
+    await startedPid(source);
     source.deviceLost();
     await expect(open).rejects.toMatchObject({ code: "camera_disconnected" });
     await stateOf(source, "idle");
@@ -408,6 +412,15 @@ describe("DeviceCapture", () => {
     const [frame] = await readVideo(lease.cursor, 1);
     expect(frame?.init.tracks.map((track) => track.kind)).toEqual(["video"]);
     expect(source.stats().restarts).toBe(0);
+  });
+
+  it("closes while the device is being asked, whether it answers or not", async () => {
+    const source = capture({ input: () => new Promise(() => {}) });
+    const open = source.open(live("one"));
+    const refused = expect(open).rejects.toMatchObject({ code: "capture_failed" });
+    await source.close();
+    await refused;
+    expect(source.state).toBe("closed");
   });
 
   it("closes in every state, leaves no process, and ends every reader", async () => {

@@ -95,8 +95,9 @@ export class DeviceCapture extends OnDemandSource {
     wantedMode: CaptureMode | undefined,
     gapReason: string | undefined,
   ): Promise<RunOutcome> {
-    const { mode, input } = await this.#options.input(this.mode ?? wantedMode, signal);
-    signal.throwIfAborted();
+    const { mode, input } = await unlessAborted(this.#options.input(this.mode ?? wantedMode, signal), signal);
+    // It may have gone while it was asked.
+    if (this.#deviceLost) throw this.#lostError();
     this.beginRun(mode);
     const intervalUs = mode.fps > 0 ? Math.round(1e6 / mode.fps) : undefined;
     const stallMs = Math.max(this.#options.stallTimeoutMs ?? 5000, (5 * (intervalUs ?? 0)) / 1000);
@@ -148,6 +149,16 @@ export class DeviceCapture extends OnDemandSource {
       details: { source: this.id },
     });
   }
+}
+
+/** The promise's value, or the abort reason as soon as the signal aborts. */
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  });
 }
 
 /** ffmpeg finds no place for the audio codec in MP4, or the parser does not know it. */

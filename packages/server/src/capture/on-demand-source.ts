@@ -15,13 +15,14 @@ import type { Fragment, InitSegment, VideoCodec } from "../media/fragment.ts";
 import { RingCursor } from "./cursor.ts";
 import { SourceEmitter } from "./emitter.ts";
 import { asOcelliError } from "./errors.ts";
+import { modeInWords, sameMode } from "./mode.ts";
+import { type Opener, OpenLease } from "./open-lease.ts";
 import type { RecoveryOptions } from "./recovery-policy.ts";
 import { Ring, type RingOptions } from "./ring.ts";
 import { RunSupervisor } from "./run-supervisor.ts";
 import type {
   CaptureMode,
   CaptureState,
-  Cursor,
   FragmentSource,
   Lease,
   OpenOptions,
@@ -40,51 +41,6 @@ export interface OnDemandOptions {
   /** How long the work goes on when nobody holds a lease any more; default 10 000. */
   readonly lingerMs?: number;
   readonly ring?: RingOptions;
-}
-
-interface Opener {
-  readonly lease: OpenLease;
-  resolve(lease: Lease): void;
-  reject(error: unknown): void;
-}
-
-class OpenLease implements Lease {
-  readonly holder: string;
-  readonly cursor: Cursor;
-  readonly wanted: CaptureMode | undefined;
-  /** Set when granted. */
-  granted: CaptureMode | undefined;
-  readonly #onClose: (lease: OpenLease) => void;
-  #closed = false;
-
-  constructor(
-    holder: string,
-    wanted: CaptureMode | undefined,
-    cursor: Cursor,
-    onClose: (lease: OpenLease) => void,
-  ) {
-    this.holder = holder;
-    this.wanted = wanted;
-    this.cursor = cursor;
-    this.#onClose = onClose;
-  }
-
-  get mode(): CaptureMode {
-    if (this.granted === undefined)
-      throw new OcelliError("internal", `${this.holder}: lease not granted yet`);
-    return this.granted;
-  }
-
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.cursor.close();
-    this.#onClose(this);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.close();
-  }
 }
 
 /** A run of work from the first opener to rest. */
@@ -462,15 +418,4 @@ export abstract class OnDemandSource implements FragmentSource {
   #closedError(): OcelliError {
     return new OcelliError("capture_failed", `${this.id} is closed`, { details: { source: this.id } });
   }
-}
-
-/** Rates that differ by less than a hundredth are the same (30000/1001 is not 30). */
-export function sameMode(a: CaptureMode, b: CaptureMode): boolean {
-  return (
-    a.format === b.format && a.width === b.width && a.height === b.height && Math.abs(a.fps - b.fps) < 0.01
-  );
-}
-
-export function modeInWords(mode: CaptureMode): string {
-  return `${mode.format} ${mode.width}x${mode.height} at ${mode.fps} fps`;
 }
