@@ -23,7 +23,8 @@ import { readTrafs, type SampleDefaults, type SampleRun } from "./track-fragment
  * run. ffmpeg writes no `prft` for audio, so the capture should add `+frag_discont` to its movflags: then
  * `tfdt` is absolute in every track. (One output with both tracks gives wrong times now and then, whatever the
  * flags: see `two-pipe-parser.ts`.) Without it, audio is taken to start together with the video. Audio that
- * comes before the first video frame is dropped, since its time cannot be known and no picture goes with it.
+ * comes before the first video frame is dropped, since its time cannot be known and no picture goes with it; so
+ * are frames for which ffmpeg itself had no time (the first of an RTSP stream with B-frames).
  */
 
 /** A frame as it came, on the time scale of its run. */
@@ -137,9 +138,9 @@ export class FragmentParser {
     for (const run of runs) {
       const track = init.tracks.find((candidate) => candidate.id === run.trackId);
       if (!track) throw malformed(`a fragment for track ${run.trackId}, which the moov does not know`);
-      const shift = this.#shiftOf(track, run);
-      if (shift === undefined) continue;
-      let dts = run.decodeTime + shift;
+      const start = this.#decodeTimeOf(track, run);
+      if (start === undefined) continue;
+      let dts = start;
       for (const found of run.samples) {
         if (found.at < payloadAt || found.at + found.size > whole.length) {
           throw malformed(`a sample of track ${run.trackId} lies outside its mdat`, { offset: moof.offset });
@@ -167,20 +168,22 @@ export class FragmentParser {
     }
   }
 
-  /** Ticks from `tfdt` to absolute time; `undefined` while that cannot be known. */
-  #shiftOf(track: Track, run: SampleRun): number | undefined {
+  /** Absolute decode time of the run's first sample in ticks; `undefined` while that cannot be known. */
+  #decodeTimeOf(track: Track, run: SampleRun): number | undefined {
     const reference = this.#referenceTimes.get(track.id);
     const first = run.samples[0];
     if (reference !== undefined && first) {
       // A prft speaks of one fragment only.
       this.#referenceTimes.delete(track.id);
-      const shift = reference - first.compositionOffset - run.decodeTime;
+      const dts = reference - first.compositionOffset;
+      const shift = run.decodeTime === undefined ? 0 : dts - run.decodeTime;
       this.#shiftTicks.set(track.id, shift);
-      this.#noteVideoStart(track, run.decodeTime + shift, shift > 0);
-      return shift;
+      this.#noteVideoStart(track, dts, shift > 0);
+      return dts;
     }
+    if (run.decodeTime === undefined) return undefined;
     const known = this.#shiftTicks.get(track.id);
-    if (known !== undefined) return known;
+    if (known !== undefined) return run.decodeTime + known;
     let shift = 0;
     if (track.kind === "video") this.#noteVideoStart(track, run.decodeTime, false);
     else if (this.#init?.tracks.some((other) => other.kind === "video")) {
@@ -189,7 +192,7 @@ export class FragmentParser {
         shift = usToTicks(this.#videoStart.dtsUs, track.timescale) - run.decodeTime;
     }
     this.#shiftTicks.set(track.id, shift);
-    return shift;
+    return run.decodeTime + shift;
   }
 
   #noteVideoStart(track: Track, dtsTicks: number, relative: boolean): void {

@@ -1,5 +1,5 @@
 import { OcelliError } from "@ocelli/protocol";
-import { boxBody, childBoxes, requireBox } from "./box-reader.ts";
+import { boxBody, childBoxes, malformed, requireBox } from "./box-reader.ts";
 import type { InitSegment } from "./fragment.ts";
 import type { FrameTime } from "./frame-times-box.ts";
 import { parseInitSegment, trackParts } from "./init-segment.ts";
@@ -263,6 +263,7 @@ async function gather(window: FileWindow, start: RecordingStart, end: number): P
 }
 
 function samplesOf(run: SampleRun): TableSample[] {
+  if (run.decodeTime === undefined) throw malformed(`a fragment of track ${run.trackId} has no decode time`);
   let dts = run.decodeTime;
   return run.samples.map(({ size, duration, flags, compositionOffset }) => {
     const sample = { dts, pts: dts + compositionOffset, duration, size, keyframe: (flags & 0x10000) === 0 };

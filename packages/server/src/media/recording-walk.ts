@@ -130,7 +130,7 @@ async function readFragment(
   const inside = runs.every((run) =>
     run.samples.every((sample) => sample.at >= dataFrom && sample.at + sample.size <= dataEnd),
   );
-  if (!inside) return undefined;
+  if (!inside || runs.some((run) => run.decodeTime === undefined)) return undefined;
   return { moofAt, end: mdatAt + mdat.size, runs, times: notes?.frames ?? [], crc: notes?.crc };
 }
 

@@ -19,8 +19,8 @@ export interface FoundSample {
 
 export interface SampleRun {
   readonly trackId: number;
-  /** Decode time of the first sample in ticks. */
-  readonly decodeTime: number;
+  /** Decode time of the first sample in ticks; `undefined` for a value that cannot be one. */
+  readonly decodeTime: number | undefined;
   /** Where a 64-bit decode time lies in the `moof`; `undefined` where it is written in 32 bits or missing. */
   readonly decodeTimeAt: number | undefined;
   /** True when the offsets count from this `moof`, so that it can be moved as it is. */
@@ -76,9 +76,17 @@ function readTraf(
       } else decodeTime = body.readUInt32BE(4);
     } else if (box.type === "trun") next = readTrun(box, header.defaults, base, next, samples);
   }
-  if (!Number.isSafeInteger(decodeTime)) throw malformed(`the decode time ${decodeTime} is out of range`);
   const selfContained = header.baseDataOffset === undefined;
-  return { run: { trackId: header.trackId, decodeTime, decodeTimeAt, selfContained, samples }, end: next };
+  return {
+    run: {
+      trackId: header.trackId,
+      decodeTime: Number.isSafeInteger(decodeTime) ? decodeTime : undefined,
+      decodeTimeAt,
+      selfContained,
+      samples,
+    },
+    end: next,
+  };
 }
 
 interface Tfhd {
