@@ -90,6 +90,12 @@ export class Bookkeeper implements RecorderHost {
     return join(library.folder("recording"), filename);
   }
 
+  async notMade(path: string): Promise<void> {
+    const filename = basename(path);
+    this.#parts.library.release("recording", filename);
+    await this.#forget(filename).catch(() => undefined);
+  }
+
   async created(segment: Segment): Promise<void> {
     await this.#put(segment, "recording");
   }
@@ -101,16 +107,10 @@ export class Bookkeeper implements RecorderHost {
 
   async ended(segment: Segment, outcome: FinishOutcome, reason: string): Promise<void> {
     const filename = basename(segment.path);
-    // Another file may begin while this one's sidecar is written: asked for when it is needed.
-    const others = () => this.#entry.unfinished.filter((file) => file.filename !== filename);
     if (segment.frames === 0) {
       await this.#put(segment, "failed", reason);
       await this.#parts.library.delete("recording", filename);
-      await this.save({
-        segments: this.#entry.segments.filter((name) => name !== filename),
-        unfinished: others(),
-      });
-      this.#facts.delete(filename);
+      await this.#forget(filename);
       return;
     }
     await this.#put(segment, "complete", reason);
@@ -118,7 +118,7 @@ export class Bookkeeper implements RecorderHost {
     if (outcome.error !== undefined) return;
     const { recordedUs, recordedFrames, recordedBytes } = this.#entry;
     await this.save({
-      unfinished: others(),
+      unfinished: this.#unfinishedBut(filename),
       recordedUs: recordedUs + segment.durationUs,
       recordedFrames: recordedFrames + segment.frames,
       recordedBytes: recordedBytes + segment.bytes,
@@ -133,6 +133,19 @@ export class Bookkeeper implements RecorderHost {
 
   outageBefore(frame: Fragment): string {
     return this.#parts.camera.outageBefore(frame);
+  }
+
+  #unfinishedBut(filename: string): JournalEntry["unfinished"] {
+    return this.#entry.unfinished.filter((file) => file.filename !== filename);
+  }
+
+  /** A file that is not there, or not any more. */
+  async #forget(filename: string): Promise<void> {
+    this.#facts.delete(filename);
+    await this.save({
+      segments: this.#entry.segments.filter((name) => name !== filename),
+      unfinished: this.#unfinishedBut(filename),
+    });
   }
 
   #stem(first: Fragment, index: number): string {

@@ -17,7 +17,7 @@ export interface DropOptions {
   readonly previous?: FrameInstant;
   /** Entries of the list; default 1000. */
   readonly maxGaps?: number;
-  /** Drops closer together than this are one entry; default 1,000,000. */
+  /** Drops that are shorter and closer together than this are one entry; default 1,000,000. */
   readonly mergeWithinUs?: number;
 }
 
@@ -87,7 +87,8 @@ export class DropAccount {
       const near =
         gap.reason === framesDropped &&
         last.reason === framesDropped &&
-        gap.fromUs - last.toUs <= this.#mergeWithinUs;
+        gap.toUs - gap.fromUs < this.#mergeWithinUs &&
+        gap.fromUs - last.toUs < this.#mergeWithinUs;
       const full = this.#gaps.length >= this.#maxGaps;
       if (near || full) {
         this.#gaps[this.#gaps.length - 1] = {

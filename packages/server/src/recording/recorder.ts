@@ -39,6 +39,8 @@ export interface Segment {
 export interface RecorderHost {
   /** Path of the next file, which the journal names durably before this resolves. */
   name(first: Fragment, index: number): Promise<string>;
+  /** The file could not be made; there is none. */
+  notMade(path: string): Promise<void>;
   /** The file exists, durable, with no frame in it yet. */
   created(segment: Segment): Promise<void>;
   /** The file has its final form, or the best one to be had. `frames` 0: it has been deleted. */
@@ -221,28 +223,15 @@ export class Recorder {
 
   /** Begins a file, and finishes the one before. */
   async #begin(frame: Fragment, frames: readonly Fragment[]): Promise<void> {
-    const keyframe = frames[0] ?? frame;
     const index = this.#nextIndex++;
     const path = await this.#host.name(frame, index);
-    const file = await SegmentFile.create({
-      path,
-      first: keyframe,
-      presentFromUs: frame.mediaTimeUs,
-      sync: this.#options.sync ?? "fragment",
-      keepFragmented: this.#options.keepFragmented ?? false,
-      ...(this.#options.openFile === undefined ? {} : { openFile: this.#options.openFile }),
-    });
     const before = this.#segment;
-    const segment = new OpenSegment(
-      file,
-      index,
-      frame,
-      before?.newDropAccount() ?? this.#firstDropAccount(frame),
-    );
+    const drops = before?.newDropAccount() ?? this.#firstDropAccount(frame);
+    let segment: OpenSegment;
     try {
-      await this.#host.created(segment);
+      segment = await this.#create(path, index, frame, frames, drops);
     } catch (error) {
-      await file.discard();
+      await this.#host.notMade(path);
       throw error;
     }
     this.#segment = segment;
@@ -251,6 +240,28 @@ export class Recorder {
     this.#batch = [...frames];
     await this.flush();
     this.#firstFrame ??= frame;
+  }
+
+  async #create(
+    path: string,
+    index: number,
+    frame: Fragment,
+    frames: readonly Fragment[],
+    drops: DropAccount,
+  ): Promise<OpenSegment> {
+    const { sync = "fragment", keepFragmented = false, openFile } = this.#options;
+    const file = await SegmentFile.create({
+      ...{ path, first: frames[0] ?? frame, presentFromUs: frame.mediaTimeUs, sync, keepFragmented },
+      ...(openFile === undefined ? {} : { openFile }),
+    });
+    const segment = new OpenSegment(file, index, frame, drops);
+    try {
+      await this.#host.created(segment);
+    } catch (error) {
+      await file.discard();
+      throw error;
+    }
+    return segment;
   }
 
   #firstDropAccount(frame: Fragment): DropAccount {

@@ -60,9 +60,11 @@ export class RecordingService implements Recordings {
       session = [...this.#sessions.values()].find((one) => one.id === target.recordingId);
       what = `the recording ${target.recordingId}`;
     } else {
-      const { id } = this.#options.cameras.find(target.cameraId);
-      session = this.#sessions.get(id);
-      what = id;
+      // A camera that is not known any more can still have a recording that waits for it.
+      what = this.#sessions.has(target.cameraId)
+        ? target.cameraId
+        : this.#options.cameras.find(target.cameraId).id;
+      session = this.#sessions.get(what);
     }
     if (session === undefined) {
       throw new OcelliError("not_recording", `Nothing is being recorded for ${what}.`, {

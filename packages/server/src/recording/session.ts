@@ -293,6 +293,7 @@ export class RecordingSession {
       if ((await this.#take(item.fragment)) === "ended") return "duration";
       this.#idle = true;
     }
+    await this.#flushing;
     // What had reached the hub when the end was asked for belongs to the recording.
     for (let left = cursor.lag().fragments; left > 0; left--) {
       const item = await cursor.next();
