@@ -89,11 +89,11 @@ describe("the command", () => {
     const list = await ocelli("files list --limit 1");
     expect(list.out).toMatch(/^FILE +SIZE +LENGTH +PICTURE +CODEC +BEGUN\na b\.mp4 +204\.8 kB +0:02\.5/);
     expect(list.out).toContain("1 more: --offset 1\n");
-    expect((await ocelli("files list --snapshots")).out).toContain("x.jpg");
+    expect((await ocelli("files list snapshots")).out).toContain("x.jpg");
     expect((await ocelli("files export old --format mkv")).out).toBe("old_export.mkv  777 B\n");
-    expect((await ocelli("files delete old")).out).toBe("old.mkv deleted\n");
-    expect((await ocelli("files delete --snapshots x.jpg")).out).toBe("x.jpg deleted\n");
-    expect((await ocelli("files list --snapshots")).out).toBe("No files.\n");
+    expect((await ocelli("files delete recordings old")).out).toBe("old.mkv deleted\n");
+    expect((await ocelli("files delete snapshots x.jpg")).out).toBe("x.jpg deleted\n");
+    expect((await ocelli("files list snapshots")).out).toBe("No files.\n");
   });
 
   it.each([
@@ -103,7 +103,7 @@ describe("the command", () => {
     ["snapshot camera0 --quality 200", {}, 2, "invalid_params"],
     ["record start camera0 --duration soon", {}, 2, "invalid_params"],
     ["record start camera0 camera1 --filename a", {}, 2, "invalid_params"],
-    ["files delete none", {}, 1, "file_not_found"],
+    ["files delete recordings none", {}, 1, "file_not_found"],
     ["--url nonsense cameras", {}, 2, "invalid_params"],
     ["--port 1 cameras", {}, 3, "connect_failed"],
   ])("fails as documented: %s", async (line, env, exitCode, code) => {
@@ -116,7 +116,13 @@ describe("the command", () => {
   });
 
   it("refuses a wrong command line with 2, and helps with 0", async () => {
-    for (const line of ["fly", "snapshot", "snapshot camera0 --format gif", "cameras --fast"]) {
+    for (const line of [
+      "fly",
+      "snapshot",
+      "snapshot camera0 --format gif",
+      "cameras --fast",
+      "files list videos",
+    ]) {
       expect((await ocelli(line)).code, line).toBe(2);
     }
     const help = await ocelli("--help");

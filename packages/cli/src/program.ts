@@ -25,6 +25,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
       "where a hub on this machine keeps its key (environment: OCELLI_DATA_DIR; default data)",
     )
     .option("--json", "print JSON")
+    .configureHelp({ showGlobalOptions: true })
     .addHelpText("after", `\n${exitCodeHelp}`);
   // Before the commands are added: they take these over.
   program.exitOverride().configureOutput({ writeOut: io.out, writeErr: io.err });

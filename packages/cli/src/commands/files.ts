@@ -1,14 +1,16 @@
 /** `ocelli files list | download | delete | export` */
 import { downloadFile } from "@ocelli/client/node";
 import type { Command } from "commander";
-import { Option } from "commander";
+import { Argument, Option } from "commander";
 import { type Context, withHub } from "../context.ts";
 import type { Io } from "../io.ts";
 import { ProgressLine } from "../progress.ts";
 import { bytesText, durationText, table, timeText } from "../words.ts";
 
+const kinds = ["recordings", "snapshots"] as const;
+type Kind = (typeof kinds)[number];
+
 interface ListOptions {
-  readonly snapshots?: boolean;
   readonly limit: string;
   readonly offset: string;
   readonly camera?: string;
@@ -21,37 +23,37 @@ interface ExportOptions {
 
 export function addFiles(program: Command, io: Io): void {
   const files = program.command("files").description("recordings and snapshots");
-  const snapshots = () => new Option("--snapshots", "snapshots instead of recordings");
+  const kind = (usage: string) => new Argument(usage).choices(kinds);
 
   files
     .command("list")
     .description("list files, newest first")
-    .addOption(snapshots())
+    .addArgument(kind("[kind]").default("recordings"))
     .option("--camera <camera>", "only of this camera")
     .option("--limit <number>", "at most so many", "50")
     .option("--offset <number>", "skip so many", "0")
-    .action((options: ListOptions, command: Command) =>
-      withHub(command, io, (context) => list(options, context)),
+    .action((of: Kind, options: ListOptions, command: Command) =>
+      withHub(command, io, (context) => list(of, options, context)),
     );
 
   files
     .command("download")
     .description("fetch a file")
+    .addArgument(kind("<kind>"))
     .argument("<name>")
-    .addOption(snapshots())
     .option("-o, --output <path>", "where to; the file's own name in this folder otherwise")
-    .action((name: string, options: { snapshots?: boolean; output?: string }, command: Command) =>
-      withHub(command, io, (context) => download(name, options, context)),
+    .action((of: Kind, name: string, options: { output?: string }, command: Command) =>
+      withHub(command, io, (context) => download(of, name, options.output, context)),
     );
 
   files
     .command("delete")
     .description("delete files on the hub")
+    .addArgument(kind("<kind>"))
     .argument("<name...>")
-    .addOption(snapshots())
-    .action((names: string[], options: { snapshots?: boolean }, command: Command) =>
+    .action((of: Kind, names: string[], _options, command: Command) =>
       withHub(command, io, async ({ connection, print }) => {
-        const method = options.snapshots === true ? "delete_snapshot" : "delete_recording";
+        const method = of === "snapshots" ? "delete_snapshot" : "delete_recording";
         for (const filename of names) {
           const deleted = await connection.call(method, { filename });
           print(deleted, () => `${deleted.filename} deleted\n`);
@@ -75,9 +77,8 @@ export function addFiles(program: Command, io: Io): void {
     );
 }
 
-async function list(options: ListOptions, { connection, print }: Context): Promise<void> {
-  const method = options.snapshots === true ? "list_snapshots" : "list_recordings";
-  const page = await connection.call(method, {
+async function list(of: Kind, options: ListOptions, { connection, print }: Context): Promise<void> {
+  const page = await connection.call(of === "snapshots" ? "list_snapshots" : "list_recordings", {
     limit: options.limit,
     offset: options.offset,
     ...(options.camera === undefined ? {} : { device: options.camera }),
@@ -99,21 +100,25 @@ async function list(options: ListOptions, { connection, print }: Context): Promi
 }
 
 async function download(
+  of: Kind,
   name: string,
-  options: { readonly snapshots?: boolean; readonly output?: string },
+  output: string | undefined,
   { connection, target, print, io }: Context,
 ): Promise<void> {
-  const snapshots = options.snapshots === true;
-  const { filename } = await connection.call(snapshots ? "get_snapshot_info" : "get_recording_info", {
-    filename: name,
-  });
+  // Asked first, so that a name without its extension will do.
+  const { filename } = await connection.call(
+    of === "snapshots" ? "get_snapshot_info" : "get_recording_info",
+    {
+      filename: name,
+    },
+  );
   const progress = new ProgressLine(io);
   const path = await downloadFile({
     baseUrl: target.baseUrl,
-    kind: snapshots ? "snapshot" : "recording",
+    kind: of === "snapshots" ? "snapshot" : "recording",
     filename,
     ...(target.key === undefined ? {} : { key: target.key }),
-    ...(options.output === undefined ? {} : { to: options.output }),
+    ...(output === undefined ? {} : { to: output }),
     onProgress: (bytes, total) => {
       if (total !== undefined && total > 0) progress.show(filename, bytes / total);
     },

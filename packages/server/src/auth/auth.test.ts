@@ -223,6 +223,10 @@ describe("the authenticator", () => {
     expect((await open.authenticator.identify(request({})))?.method).toBe("anonymous");
     expect((await open.authenticator.identify(request({ "x-api-key": "wrong" })))?.method).toBe("anonymous");
     expect(await open.authenticator.identify(request({}, "/", "192.0.2.7"))).toBeUndefined();
+    const page = (origin: string) => open.authenticator.identify(request({ host: "hub:8002", origin }));
+    expect((await page("http://hub:8002"))?.method).toBe("anonymous");
+    for (const foreign of ["http://evil.example", "http://hub:9000", "null"])
+      expect(await page(foreign)).toBeUndefined();
     const forwarded = request({ "x-forwarded-for": "127.0.0.1" }, "/", "192.0.2.7");
     expect(await open.authenticator.identify(forwarded)).toBeUndefined();
   });

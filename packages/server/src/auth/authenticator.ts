@@ -94,9 +94,13 @@ export class Authenticator {
     );
   }
 
-  /** Who a peer without a credential is. */
-  anonymous(address: string | undefined): Identity | undefined {
-    return this.#anonymous.identityFor(address);
+  /**
+   * Who the sender of `request` is without a credential. A page of another site does not get the rights of the
+   * network its visitor happens to sit in.
+   */
+  anonymous(request: IncomingMessage): Identity | undefined {
+    if (isForeignPage(request)) return undefined;
+    return this.#anonymous.identityFor(request.socket.remoteAddress);
   }
 
   /**
@@ -119,7 +123,7 @@ export class Authenticator {
     if (this.#links.verify(request.url ?? "")) {
       return { role: "viewer", userId: "link", method: "link", expiresAtUs: undefined };
     }
-    return this.anonymous(address);
+    return this.anonymous(request);
   }
 }
 
@@ -127,4 +131,14 @@ function credentialIn(request: IncomingMessage): string | undefined {
   const { authorization, "x-api-key": key } = request.headers;
   const bearer = authorization === undefined ? null : /^Bearer\s+(\S+)\s*$/i.exec(authorization);
   return bearer?.[1] ?? (typeof key === "string" && key !== "" ? key : undefined);
+}
+
+/** Browsers name the site of a page in `Origin`; other clients send none. */
+function isForeignPage({ headers: { origin, host } }: IncomingMessage): boolean {
+  if (origin === undefined) return false;
+  try {
+    return new URL(origin).host !== host;
+  } catch {
+    return true;
+  }
 }

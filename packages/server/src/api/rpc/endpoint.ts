@@ -104,7 +104,7 @@ class Endpoint implements RpcEndpoint {
     const session = new Session({
       address,
       dialect: openingDialect(query, socket.protocol, this.#settings),
-      identity: auth.anonymous(address),
+      identity: auth.anonymous(request),
     });
     const connection = new Connection({
       socket,
