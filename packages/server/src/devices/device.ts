@@ -49,7 +49,10 @@ export interface DeviceIdentity {
 }
 
 export interface CaptureInput {
-  /** ffmpeg arguments up to and including `-i <input>`. */
+  /**
+   * ffmpeg arguments up to and including `-i <input>`, then any output options this input needs whatever is made of
+   * it (a bitstream filter that mends its timestamps).
+   */
   readonly args: readonly string[];
   /** Environment the arguments rely on. */
   readonly env?: Readonly<Record<string, string>>;

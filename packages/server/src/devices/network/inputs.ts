@@ -8,6 +8,20 @@ export interface RtspOptions {
   readonly timeoutMs: number;
 }
 
+/**
+ * ffmpeg gives the first frame of an RTSP stream no presentation time (its packets have no file position for the
+ * parser to go by), and the MP4 muxer would then spoil all times of the run. RTP times begin at 0 with that frame;
+ * without B-frames (its decode time, which ffmpeg estimates, is not negative) one frame before the second is exact
+ * in sessions with audio too. The rest keeps times in order where others should be missing.
+ */
+const mendTimes = (() => {
+  const step = "max(DURATION,1)";
+  const first = "if(gte(DTS,0)*gt(DURATION,0),NEXT_PTS-DURATION,0)";
+  const pts = `if(eq(PTS,NOPTS),if(eq(N,0),${first},PREV_OUTPTS+${step}),PTS)`;
+  const dts = `if(eq(DTS,NOPTS),if(eq(N,0),-16*${step},PREV_OUTDTS+${step}),DTS)`;
+  return `setts=pts='${pts}':dts='${dts}'`;
+})();
+
 export function rtspInput(url: string, options: RtspOptions): CaptureInput {
   return {
     args: [
@@ -21,10 +35,15 @@ export function rtspInput(url: string, options: RtspOptions): CaptureInput {
       options.audio ? "video+audio" : "video",
       "-timeout",
       String(options.timeoutMs * 1000),
+      // The rate shows by itself later: twenty frames less to wait for at the start.
+      "-fpsprobesize",
+      "0",
       // Bursts of keyframes overrun the small default of the socket.
       ...(options.transport === "udp" ? ["-buffer_size", String(4 << 20)] : []),
       "-i",
       url,
+      "-bsf:v",
+      mendTimes,
     ],
     video: "copy",
     timeSource: "arrival",
