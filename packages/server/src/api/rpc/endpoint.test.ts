@@ -419,11 +419,13 @@ describe("recordings", () => {
     const { login, connect, key, recordings } = await start();
     const path = await login("operator");
     await path.result("start_recording", { device: "/dev/video0" });
-    expect(await path.error("start_recording", { device: "/dev/video0" })).toMatchObject({
+    const busy = await path.error("start_recording", { device: "/dev/video0" });
+    expect(busy).toMatchObject({
       code: -1006,
       message: "Camera is currently recording",
-      data: { camera_id: "camera0", suggestion: expect.any(String) },
+      data: { camera_id: "camera0", session_id: "r9", available_space: 5, suggestion: expect.any(String) },
     });
+    expect(JSON.stringify(busy)).not.toContain("/data");
     const inband = await connect();
     await inband.call("authenticate", { token: key.operator });
     const failed = await inband.result("start_recording", { device: "/dev/video0" });

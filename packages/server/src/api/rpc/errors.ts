@@ -77,7 +77,7 @@ export function wireError(
     code,
     message,
     data: {
-      ...failure.details,
+      ...wireDetails(failure.details),
       code: condition,
       ...(reason === "" ? {} : { reason, details: reason }),
       ...(suggestion === undefined ? {} : { suggestion }),
@@ -85,6 +85,24 @@ export function wireError(
       request_id: context.requestId,
     },
   };
+}
+
+/** Names that are not the domain's own in snake case. */
+const wireNames: Readonly<Record<string, string>> = {
+  recordingId: "session_id",
+  freeBytes: "available_space",
+  totalBytes: "total_space",
+};
+
+/** Facts under the names clients of this protocol know. Paths of the server are nobody's business. */
+function wireDetails(details: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const renamed = Object.entries(details)
+    .filter(([name]) => name !== "path")
+    .map(([name, value]) => [
+      wireNames[name] ?? name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      value,
+    ]);
+  return Object.fromEntries(renamed);
 }
 
 function subjectOf(

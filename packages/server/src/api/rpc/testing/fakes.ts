@@ -92,7 +92,7 @@ export class FakeRecordings implements Recordings {
     if (this.startFailure !== undefined) throw this.startFailure;
     if (this.#running.has(request.cameraId)) {
       throw new OcelliError("already_recording", `${request.cameraId} is recording.`, {
-        details: { camera_id: request.cameraId },
+        details: { cameraId: request.cameraId, recordingId: "r9", freeBytes: 5, path: "/data" },
       });
     }
     const format = request.format ?? "mp4";
