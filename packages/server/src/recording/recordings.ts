@@ -8,7 +8,8 @@ import type { RecordingView } from "../events/catalogue.ts";
 import type { Recordings, StartRecordingRequest } from "./contract.ts";
 import type { JournalEntry } from "./journal.ts";
 import { recoverEntry, recoverWithoutJournal } from "./recovery.ts";
-import { RecordingSession, type SessionOptions, type SessionParts } from "./session.ts";
+import { RecordingSession } from "./session.ts";
+import type { SessionOptions, SessionParts } from "./session-options.ts";
 
 export interface RecordingServiceOptions extends SessionParts, SessionOptions {
   /** How long `close` waits for files to be finished; what is not done by then the next start does. Default 20,000. */

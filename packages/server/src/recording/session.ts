@@ -3,47 +3,17 @@
  * camera's lease is `camera-link.ts`'s, journal and sidecars are `bookkeeper.ts`'s, what a file holds is `recorder.ts`'s.
  */
 import { codeOf, OcelliError } from "@ocelli/protocol";
-import type { Cameras } from "../cameras/contract.ts";
 import type { OpenOptions } from "../capture/source.ts";
-import type { Clock } from "../clock/clock.ts";
-import type { EventBus } from "../events/bus.ts";
 import type { RecordingView } from "../events/catalogue.ts";
-import type { Library, StorageGuard } from "../library/contract.ts";
 import type { Log } from "../log/log.ts";
 import type { Fragment } from "../media/fragment.ts";
 import { Bookkeeper } from "./bookkeeper.ts";
 import { CameraLink } from "./camera-link.ts";
-import type { Exports } from "./contract.ts";
 import { exportSegments } from "./export-segments.ts";
-import type { JournalEntry, RecordingJournal } from "./journal.ts";
+import type { JournalEntry } from "./journal.ts";
 import { Recorder, type RecorderOptions } from "./recorder.ts";
 import { asError, fellBehind, nothingRecorded, stoppedEarly } from "./session-errors.ts";
-
-export interface SessionParts {
-  readonly cameras: Cameras;
-  readonly library: Library;
-  readonly storage: StorageGuard;
-  readonly journal: RecordingJournal;
-  readonly clock: Clock;
-  readonly events: EventBus;
-  readonly log: Log;
-  /** For `mkv` and `ts`. */
-  readonly exports?: Exports;
-}
-
-export interface SessionOptions
-  extends Pick<RecorderOptions, "limits" | "fragmentSeconds" | "maxFragmentBytes" | "sync" | "openFile"> {
-  /** How far the disk may fall behind. Default 64 MiB. */
-  readonly budgetBytes?: number;
-  /** A recording whose camera has been away for so long ends; 0 (default) waits for ever. */
-  readonly cameraAbsentSeconds?: number;
-  /** How long a start may wait for its first frame once the camera is live. Default 15,000. */
-  readonly firstFrameTimeoutMs?: number;
-  /** After its duration a recording that gets no frames is ended by the hub's clock so much later. Default 3000. */
-  readonly overdueMs?: number;
-  /** Between attempts to open a camera that is away. Default 2000. */
-  readonly retryMs?: number;
-}
+import type { SessionOptions, SessionParts } from "./session-options.ts";
 
 /** How early before the request a plain recording may begin, so that it can begin at a keyframe. */
 const earlyUs = 1_000_000;
