@@ -172,6 +172,24 @@ describe("kill -9 of the hub", () => {
   });
 });
 
+it("an armed start survives a restart, and begins at its T0", async () => {
+  const startAtUs = epochUs + 6_500_000;
+  const first = await open();
+  await first.hub.service.start({ cameraId: "camera0", startAtUs, durationS: 1, filename: "armed" });
+  // What kill -9 leaves of an armed start is its journal entry.
+  const [entry] = await first.hub.journal.list();
+  await first.hub.close();
+  const { hub, camera } = await open();
+  if (entry !== undefined) await hub.journal.write(entry);
+  await hub.service.recover();
+  await until("the recording has joined", () => camera.source.leases.size > 0);
+  await play(hub, camera.source, clip("h264", 3));
+  await until("it has ended", () => hub.payloads("recording.stopped").length > 0);
+  const recorded = hub.library.get("recording", "armed.mp4");
+  expect(recorded).toMatchObject({ frames: 30, recordingId: entry?.id, firstFrameAtUs: startAtUs });
+  expect(recorded.scheduledStart).toEqual({ atUs: startAtUs, errorUs: 0 });
+});
+
 describe("a file left behind", () => {
   const facts = {
     cameraName: "c",
