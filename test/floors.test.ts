@@ -9,7 +9,8 @@ const packages = join(dirname(dirname(fileURLToPath(import.meta.url))), "package
 const server = join(packages, "server", "src");
 
 const floors = [
-  ["config", "clock", "log", "media", "events"],
+  ["log"],
+  ["config", "clock", "media", "events"],
   ["ffmpeg", "store"],
   ["devices"],
   ["capture", "library"],
@@ -56,7 +57,7 @@ function violations(): string[] {
 }
 
 describe("the floors", () => {
-  it("are known and not empty", () => {
+  it("hold many rooms", () => {
     expect(sources(server).length).toBeGreaterThan(20);
   });
 

@@ -47,7 +47,15 @@ describe("matchIdentity", () => {
     ],
     ["another node of the device, not known", usb("p1", "A", { index: 48 }), [usb("p1", "A")], undefined],
     ["no serial: same port and name", usb("p1"), [usb("p1")], 0],
-    ["no serial: other port", usb("p2"), [usb("p1")], undefined],
+    ["no serial: moved to another port", usb("p2"), [usb("p1")], 0],
+    ["no serial: two alike are away", usb("p3"), [usb("p1"), usb("p2")], undefined],
+    ["no serial: two alike came", usb("p3"), [usb("p1")], undefined, [usb("p2")]],
+    [
+      "no serial: another interface on another port",
+      usb("p2", undefined, { index: 48 }),
+      [usb("p1")],
+      undefined,
+    ],
     ["no serial: other name", usb("p1", undefined, { name: "Other" }), [usb("p1")], undefined],
     ["no serial now, one before", usb("p1"), [usb("p1", "A")], undefined],
     [

@@ -7,6 +7,9 @@
  *    several absent cameras carry that serial, nor when another device attached now is this very camera (rule 1):
  *    makers do ship cameras with equal serials, and then only the bus path tells them apart.
  * 3. Without a serial number: bus path and name equal (for URLs the bus path alone, so that renaming is harmless).
+ * 4. Without a serial number on another bus path: name, vendor and product equal, when exactly one absent camera and
+ *    no other device still to be matched has them. Two equal cameras moved at once cannot be told apart and become
+ *    new ones.
  *
  * Several nodes of one USB device, and one URL configured twice, are told apart by their index as well. For other
  * devices the kernel counts the index anew at each plugging, so it only breaks ties.
@@ -30,11 +33,15 @@ export function matchIdentity<K extends Identified>(
   const candidates = absent.filter((known) => known.kind === device.kind);
   const here = candidates.filter((known) => isSamePlace(device, known));
   const exact = here.find((known) => known.identity.index === device.identity.index) ?? here[0];
-  if (exact !== undefined || !hasSerial(device.identity)) return exact;
-  const moved = candidates.filter((known) => hasSameSerial(device.identity, known.identity));
+  if (exact !== undefined || device.kind !== "v4l2") return exact;
+  const isAlike = hasSerial(device.identity) ? hasSameSerial : hasSameName;
+  const moved = candidates.filter((known) => isAlike(device.identity, known.identity));
   const [only] = moved;
   if (only === undefined || moved.length > 1) return undefined;
-  return others.some((other) => isSamePlace(other, only)) ? undefined : only;
+  const taken = hasSerial(device.identity)
+    ? others.some((other) => isSamePlace(other, only))
+    : others.some((other) => other.kind === device.kind && hasSameName(other.identity, only.identity));
+  return taken ? undefined : only;
 }
 
 function isSamePlace(device: Identified, known: Identified): boolean {
@@ -46,6 +53,13 @@ function isSamePlace(device: Identified, known: Identified): boolean {
   return hasSerial(a) || hasSerial(b)
     ? hasSameSerial(a, b)
     : a.name === b.name && a.vendorProduct === b.vendorProduct;
+}
+
+function hasSameName(a: DeviceIdentity, b: DeviceIdentity): boolean {
+  const isInterface = a.vendorProduct === undefined || a.index === b.index;
+  return (
+    !hasSerial(a) && !hasSerial(b) && a.name === b.name && a.vendorProduct === b.vendorProduct && isInterface
+  );
 }
 
 function hasSerial(identity: DeviceIdentity): boolean {
