@@ -121,11 +121,29 @@ export function build() {
 
 /** Tools of the test suites: what proves that each is there, and the Debian packages that bring it. */
 const testTools = [
-  { what: "Chromium, for the tests of the page", there: () => existsSync("/usr/bin/chromium"), packages: ["chromium"] },
+  {
+    what: "Chromium, for the tests of the page",
+    there: () => existsSync("/usr/bin/chromium"),
+    packages: ["chromium"],
+  },
   {
     what: "GStreamer's RTSP server for Debian's python3, for the tests of network cameras",
-    there: () => run("/usr/bin/python3", ["-c", "import gi; gi.require_version('GstRtspServer','1.0'); from gi.repository import GstRtspServer"]).ok && run("gst-inspect-1.0", ["x264enc"]).ok && run("gst-inspect-1.0", ["x265enc"]).ok,
-    packages: ["python3-gi", "gir1.2-gst-rtsp-server-1.0", "gstreamer1.0-tools", "gstreamer1.0-plugins-base", "gstreamer1.0-plugins-good", "gstreamer1.0-plugins-bad", "gstreamer1.0-plugins-ugly"],
+    there: () =>
+      run("/usr/bin/python3", [
+        "-c",
+        "import gi; gi.require_version('GstRtspServer','1.0'); from gi.repository import GstRtspServer",
+      ]).ok &&
+      run("gst-inspect-1.0", ["x264enc"]).ok &&
+      run("gst-inspect-1.0", ["x265enc"]).ok,
+    packages: [
+      "python3-gi",
+      "gir1.2-gst-rtsp-server-1.0",
+      "gstreamer1.0-tools",
+      "gstreamer1.0-plugins-base",
+      "gstreamer1.0-plugins-good",
+      "gstreamer1.0-plugins-bad",
+      "gstreamer1.0-plugins-ugly",
+    ],
   },
 ];
 
@@ -136,7 +154,11 @@ export function installTestTools() {
     console.log(`Installing test tools with apt: ${absent.flatMap((tool) => tool.packages).join(" ")}`);
     const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
     run("apt-get", ["update"], { env });
-    run("apt-get", ["install", "-y", "--no-install-recommends", ...absent.flatMap((tool) => tool.packages)], { env });
+    run("apt-get", ["install", "-y", "--no-install-recommends", ...absent.flatMap((tool) => tool.packages)], {
+      env,
+    });
   }
-  return absent.filter((tool) => !tool.there()).map((tool) => `${tool.what} (apt-get install ${tool.packages.join(" ")})`);
+  return absent
+    .filter((tool) => !tool.there())
+    .map((tool) => `${tool.what} (apt-get install ${tool.packages.join(" ")})`);
 }

@@ -5,7 +5,15 @@ import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { build, checkNode, installFfmpeg, installPackages, installTestTools, node, root } from "./prepare.mjs";
+import {
+  build,
+  checkNode,
+  installFfmpeg,
+  installPackages,
+  installTestTools,
+  node,
+  root,
+} from "./prepare.mjs";
 
 const bin = (name) => join(root, "node_modules", ".bin", name);
 
@@ -36,8 +44,15 @@ async function unit() {
   const folder = mkdtempSync(join(tmpdir(), "ocelli-test-"));
   const report = join(folder, "report.json");
   try {
-    const code = await run(bin("vitest"), ["run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`]);
-    const { numPassedTests, numFailedTests, numPendingTests, numFailedTestSuites } = JSON.parse(readFileSync(report, "utf8"));
+    const code = await run(bin("vitest"), [
+      "run",
+      "--reporter=default",
+      "--reporter=json",
+      `--outputFile.json=${report}`,
+    ]);
+    const { numPassedTests, numFailedTests, numPendingTests, numFailedTestSuites } = JSON.parse(
+      readFileSync(report, "utf8"),
+    );
     // A file that cannot even be loaded fails without a failed test; an unhandled error only shows in the exit code.
     const failed = Math.max(numFailedTests, numFailedTestSuites > 0 || code !== 0 ? 1 : 0);
     return { passed: numPassedTests, failed, skipped: numPendingTests };
@@ -50,7 +65,11 @@ async function unit() {
 }
 
 async function v4l2() {
-  const result = spawnSync(node, [join(root, "test/v4l2/run.mjs")], { cwd: root, stdio: ["ignore", "pipe", "inherit"], encoding: "utf8" });
+  const result = spawnSync(node, [join(root, "test/v4l2/run.mjs")], {
+    cwd: root,
+    stdio: ["ignore", "pipe", "inherit"],
+    encoding: "utf8",
+  });
   process.stdout.write(result.stdout);
   const line = result.stdout.trim().split("\n").at(-1) ?? "";
   const counts = /^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/.exec(line);
@@ -83,5 +102,7 @@ if (process.env.CI === "true" && total.skipped > 0) {
   total.failed += total.skipped;
   total.skipped = 0;
 }
-console.log(`${total.passed} passed, ${total.failed} failed${total.skipped > 0 ? `, ${total.skipped} skipped` : ""}`);
+console.log(
+  `${total.passed} passed, ${total.failed} failed${total.skipped > 0 ? `, ${total.skipped} skipped` : ""}`,
+);
 process.exitCode = total.failed > 0 ? 1 : 0;
