@@ -7,7 +7,9 @@ import { realtimeReader } from "./realtime.ts";
 import { startInterval, startTimer } from "./timers.ts";
 import { sampleOffset, WallOffset } from "./wall-offset.ts";
 
+/** So often when nobody asks; while frames come, a step is noticed within `staleAfterUs`. A sample costs microseconds. */
 const sampleEveryMs = 1000;
+const staleAfterUs = 100_000;
 
 /** CLOCK_MONOTONIC in whole microseconds: the clock behind `process.hrtime` on Linux. */
 export function systemMonoUs(): number {
@@ -41,8 +43,7 @@ export class SystemClock implements Clock {
   }
 
   monoToWallUs(monoUs: number): number {
-    // The sampling timer is late when the event loop is busy: then sample here.
-    if (systemMonoUs() - this.#sampledAtMonoUs > sampleEveryMs * 1000) this.#sample();
+    if (systemMonoUs() - this.#sampledAtMonoUs > staleAfterUs) this.#sample();
     return Math.round(monoUs + this.#offset.offsetUs);
   }
 
