@@ -27,10 +27,10 @@ function run(command, args, options = {}) {
 
 const packageFolders = () => readdirSync(join(root, "packages")).map((name) => join(root, "packages", name));
 
-/** Runs `work` unless it was done for exactly this state; the state is kept in `.cache/`. */
-function once(name, state, work) {
+/** Runs `work` unless its result is there and was made from exactly this state; the state is kept in `.cache/`. */
+function once(name, state, isThere, work) {
   const stamp = join(root, ".cache", name);
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === state) return;
+  if (isThere() && existsSync(stamp) && readFileSync(stamp, "utf8") === state) return;
   rmSync(stamp, { force: true });
   work();
   mkdirSync(dirname(stamp), { recursive: true });
@@ -57,17 +57,16 @@ export function installPackages() {
     join(root, "package-lock.json"),
     ...packageFolders().map((folder) => join(folder, "package.json")),
   ];
-  const state = existsSync(node) ? hashOf(manifests) : "none";
-  once("installed", state, () => {
+  const isThere = () => existsSync(node);
+  once("installed", hashOf(manifests), isThere, () => {
     say("Installing npm packages (first start only) ...");
     const result = run("npm", ["ci", "--loglevel=error", "--no-fund", "--no-audit"]);
-    if (!result.ok || !existsSync(node)) {
+    if (!result.ok || !isThere()) {
       stop(
         `${result.output}\nInstalling the npm packages failed. Check the network and the disk, then run: npm ci`,
       );
     }
   });
-  if (state === "none") writeFileSync(join(root, ".cache", "installed"), hashOf(manifests));
 }
 
 /** Installs Debian packages when that is possible without asking; otherwise says how. */
@@ -107,8 +106,9 @@ export function build() {
     ...sources(join(root, "packages")),
   ];
   const newest = files.map((file) => `${file} ${statSync(file).mtimeMs}`).join("\n");
-  const built = packageFolders().every((folder) => existsSync(join(folder, "dist")));
-  once("built", built ? createHash("sha256").update(newest).digest("hex") : "none", () => {
+  const state = createHash("sha256").update(newest).digest("hex");
+  const isThere = () => packageFolders().every((folder) => existsSync(join(folder, "dist")));
+  once("built", state, isThere, () => {
     say("Building ...");
     for (const folder of packageFolders()) {
       rmSync(join(folder, "dist"), { recursive: true, force: true });
