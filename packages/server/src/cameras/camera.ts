@@ -206,7 +206,7 @@ export class CameraImpl implements Camera {
     if (this.#capabilities !== undefined) return chooseMode(this.#capabilities, this.#settings.mode).mode;
     if (this.#learned === undefined) return undefined;
     const { codec, width, height, fps } = this.#learned;
-    return { format: fourccOf[codec], width, height, fps };
+    return { format: fourccOf[codec], width, height, fps: measuredFps(this.#native) ?? fps };
   }
 
   native(): NativeSource {
@@ -260,7 +260,9 @@ export class CameraImpl implements Camera {
 
   #modeInUse(): CaptureMode | undefined {
     const native = this.#native;
-    return native !== undefined && native.state !== "idle" ? native.stats().mode : undefined;
+    const mode = native !== undefined && native.state !== "idle" ? native.stats().mode : undefined;
+    // A camera that tells only when it is live was opened without a size.
+    return mode === undefined || mode.width === 0 ? undefined : mode;
   }
 
   #assertUsable(): void {
@@ -315,6 +317,10 @@ export class CameraImpl implements Camera {
       case "failed":
         this.#fail(native.stats().lastError ?? reason ?? "the capture failed");
         break;
+      case "idle":
+        // Its rate is known better than at the first frame.
+        this.#learn(native);
+        break;
       case "stalled":
       case "recovering":
         this.#cancelGrace ??= this.#options.clock.after(this.#options.recoveryGraceMs ?? 5000, () => {
@@ -348,17 +354,24 @@ export class CameraImpl implements Camera {
     if (this.#capabilities !== undefined) return;
     const track = native.init?.tracks.find((one) => one.kind === "video");
     if (track === undefined || track.kind !== "video") return;
-    const intervalUs = native.frameIntervalUs;
     const learned: LearnedMode = {
       codec: track.codec,
       width: track.width,
       height: track.height,
-      fps: intervalUs === undefined || intervalUs <= 0 ? 0 : Math.round(1e9 / intervalUs) / 1000,
+      fps: measuredFps(native) ?? this.#learned?.fps ?? 0,
     };
     if (JSON.stringify(learned) === JSON.stringify(this.#learned)) return;
     this.#learned = learned;
     this.#options.onLearned(learned);
   }
+}
+
+/** Frames a second by the intervals of late, which jitter with arrival; `undefined` while there are too few. */
+function measuredFps(source: FragmentSource | undefined): number | undefined {
+  const intervalUs = source?.frameIntervalUs;
+  if (intervalUs === undefined || intervalUs <= 0) return undefined;
+  const fps = 1e6 / intervalUs;
+  return fps < 5 ? Math.round(fps * 100) / 100 : Math.round(fps);
 }
 
 /** `WxH`, by width, then height, largest first. */

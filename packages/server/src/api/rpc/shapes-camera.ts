@@ -151,7 +151,9 @@ export function roundedS(seconds: number): number {
 function chosenMode(camera: CameraView): { resolution: string | null; fps: number | null } {
   const { mode } = camera;
   if (camera.status !== "CONNECTED" || mode === undefined) return { resolution: null, fps: null };
-  return { resolution: `${mode.width}x${mode.height}`, fps: Math.max(1, Math.floor(mode.fps + 1e-6)) };
+  // 0: a network camera whose rate has not been measured yet.
+  const fps = mode.fps === 0 ? null : Math.max(1, Math.floor(mode.fps + 1e-6));
+  return { resolution: `${mode.width}x${mode.height}`, fps };
 }
 
 function uptimeS(camera: CameraView, nowUs: number): number {
