@@ -29,7 +29,7 @@ class TestSink implements MseSink {
   }
 
   get messages(): MseMessage[] {
-    return this.items.filter((item) => !Buffer.isBuffer(item));
+    return this.items.filter((item): item is MseMessage => !Buffer.isBuffer(item));
   }
 
   get buffers(): Buffer[] {
