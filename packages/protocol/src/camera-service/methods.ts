@@ -1,7 +1,7 @@
 /** The methods: who may call them, what they take and what they answer. The order of a schema's keys is the order of positional parameters. */
 import { z } from "zod";
+import { method } from "./method.ts";
 import * as results from "./results.ts";
-import type { Access } from "./roles.ts";
 import {
   credential,
   deviceName,
@@ -11,22 +11,6 @@ import {
   timestampUs,
   wholeNumber,
 } from "./values.ts";
-
-export interface Method<
-  P extends z.ZodObject = z.ZodObject,
-  R extends z.ZodType = z.ZodType,
-  A extends Access = Access,
-> {
-  readonly access: A;
-  readonly params: P;
-  readonly result: R;
-}
-
-const method = <P extends z.ZodRawShape, R extends z.ZodType, A extends Access>(
-  access: A,
-  params: P,
-  result: R,
-): Method<z.ZodObject<P>, R, A> => ({ access, params: z.object(params), result });
 
 export const recordingFormats = ["mp4", "mkv", "fmp4", "ts"] as const;
 export const longestRecordingS = 86_400;
