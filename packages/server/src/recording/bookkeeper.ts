@@ -81,13 +81,19 @@ export class Bookkeeper implements RecorderHost {
     this.#reserved = undefined;
     const facts = camera.facts(first.init) ?? this.#entry.facts;
     if (facts !== undefined) this.#facts.set(filename, facts);
-    await this.save({
-      startedAtUs: this.#entry.startedAtUs ?? first.capturedAtUs,
-      segments: [...this.#entry.segments, filename],
-      unfinished: [...this.#entry.unfinished, { filename, index }],
-      facts,
-    });
-    return join(library.folder("recording"), filename);
+    const path = join(library.folder("recording"), filename);
+    try {
+      await this.save({
+        startedAtUs: this.#entry.startedAtUs ?? first.capturedAtUs,
+        segments: [...this.#entry.segments, filename],
+        unfinished: [...this.#entry.unfinished, { filename, index }],
+        facts,
+      });
+    } catch (error) {
+      await this.notMade(path);
+      throw error;
+    }
+    return path;
   }
 
   async notMade(path: string): Promise<void> {

@@ -46,8 +46,11 @@ export class FirstFrameFinder {
     }
     const frame = this.#candidate;
     // Whatever follows is presented no earlier than this fragment is decoded.
-    if (frame !== undefined && fragment.decodeTimeUs >= frame.mediaTimeUs)
-      return { frame, frames: this.#frames };
+    if (frame !== undefined && fragment.decodeTimeUs >= frame.mediaTimeUs) {
+      const frames = this.#frames;
+      this.#clear();
+      return { frame, frames };
+    }
     if (this.#bytes > this.#maxBytes) this.#clear();
     return undefined;
   }

@@ -85,8 +85,11 @@ export class Recorder {
   readonly #finder: FirstFrameFinder;
   readonly #fragmentUs: number;
   readonly #maxFragmentBytes: number;
-  readonly #finishing = new Set<Promise<void>>();
-  readonly #done: RecorderTotals[] = [];
+  /** Files past their last frame whose final form is being made. */
+  readonly #finishing = new Map<OpenSegment, Promise<void>>();
+  /** Of the finished files, of which nothing else is kept: a recording may go on for months. */
+  #done: RecorderTotals = { frames: 0, durationUs: 0, bytes: 0 };
+  #finishFailure: unknown;
   #segment: OpenSegment | undefined;
   #nextIndex: number;
   #firstFrame: Fragment | undefined;
@@ -116,12 +119,8 @@ export class Recorder {
   }
 
   get totals(): RecorderTotals {
-    const files = this.#segment === undefined ? this.#done : [...this.#done, this.#segment];
-    return {
-      frames: files.reduce((sum, file) => sum + file.frames, 0),
-      durationUs: files.reduce((sum, file) => sum + file.durationUs, 0),
-      bytes: files.reduce((sum, file) => sum + file.bytes, 0),
-    };
+    const open = this.#segment === undefined ? [] : [this.#segment];
+    return [...this.#finishing.keys(), ...open].reduce(sumOf, this.#done);
   }
 
   /** Monotonic time since which the oldest frame waits to be appended. */
@@ -183,9 +182,8 @@ export class Recorder {
     const segment = this.#segment;
     if (segment !== undefined) this.#finish(segment, failure === undefined ? reason : failure.code);
     this.#segment = undefined;
-    for (const result of await Promise.allSettled(this.#finishing)) {
-      if (result.status === "rejected") note(result.reason);
-    }
+    await Promise.all(this.#finishing.values());
+    if (this.#finishFailure !== undefined) note(this.#finishFailure);
     return failure;
   }
 
@@ -287,7 +285,7 @@ export class Recorder {
     this.#endRule = new EndRule(frame.mediaTimeUs + leftUs - (frame.capturedAtUs - last.capturedAtUs));
   }
 
-  /** In the background: the next file is written meanwhile. */
+  /** In the background: the next file is written meanwhile. A failure is reported by `end`. */
   #finish(segment: OpenSegment, reason: string): void {
     const work = (async () => {
       if (segment.isEmpty) await segment.file.discard();
@@ -295,12 +293,24 @@ export class Recorder {
       segment.finishedBytes = outcome.bytes;
       await this.#host.ended(segment, outcome, reason);
       if (outcome.error !== undefined) throw outcome.error;
-    })();
-    this.#done.push(segment);
-    this.#finishing.add(work);
-    // Its failure is reported by `end`.
-    work.catch(() => undefined);
+    })()
+      .catch((error: unknown) => {
+        this.#finishFailure ??= error;
+      })
+      .then(() => {
+        this.#finishing.delete(segment);
+        this.#done = sumOf(this.#done, segment);
+      });
+    this.#finishing.set(segment, work);
   }
+}
+
+function sumOf(a: RecorderTotals, b: RecorderTotals): RecorderTotals {
+  return {
+    frames: a.frames + b.frames,
+    durationUs: a.durationUs + b.durationUs,
+    bytes: a.bytes + b.bytes,
+  };
 }
 
 class OpenSegment implements Segment {

@@ -1,6 +1,9 @@
 import { readFileSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { OcelliError } from "@ocelli/protocol";
 import { afterEach, describe, expect, it } from "vitest";
 import type { RecordingView } from "../events/catalogue.ts";
 import { readSidecar } from "../library/sidecar.ts";
@@ -161,6 +164,30 @@ describe("the first frame", () => {
     },
   );
 
+  it.each([-3_600_000_000, 3_600_000_000])(
+    "of an armed start is at T0 though the wall clock is stepped by %i µs before",
+    async (stepUs) => {
+      const { hub, camera } = await setUp();
+      const startAtUs = epochUs + 5_500_000 + (stepUs > 0 ? stepUs : 0);
+      await hub.service.start({ cameraId: "camera0", startAtUs, durationS: 1 });
+      hub.clock.step(stepUs);
+      if (stepUs < 0) {
+        // An hour longer to wait, without a frame to say that the hub still hopes.
+        await hub.clock.advanceAsync(-stepUs / 1000);
+        expect(hub.service.active()).toHaveLength(1);
+      }
+      const waitedUs = Math.max(0, -stepUs);
+      const frames = later(clip("mjpeg", 3), waitedUs).map((frame) => ({
+        ...frame,
+        capturedAtUs: frame.capturedAtUs + stepUs,
+      }));
+      await play(hub, camera.source, frames);
+      const view = await untilEnd(hub);
+      expect(view).toMatchObject({ state: "completed", frames: 30 });
+      expect(hub.library.get("recording", view.filename).firstFrameAtUs).toBe(startAtUs);
+    },
+  );
+
   it("comes from the ring with a pre-roll", async () => {
     const { hub, camera } = await setUp();
     const fragments = clip("mjpeg", 3);
@@ -218,6 +245,51 @@ describe("segments", () => {
     const view = await hub.service.stop({ cameraId: "camera0" });
     expect(view.segments.length).toBeGreaterThan(1);
     expect(view.frames).toBe(90);
+  });
+
+  it("that are finished leave nothing in memory but their sums", async () => {
+    setFlagsFromString("--expose-gc");
+    const collect: () => void = runInNewContext("gc");
+    const camera = new FakeCamera("camera0", 30, { maxSeconds: 1 });
+    const cameras = new FakeCameras(camera);
+    const hub = await openHub({
+      cameras,
+      limits: { segmentSeconds: 1, segmentBytes: 0 },
+      sync: "none",
+    });
+    hubs.push(hub);
+    const frames: WeakRef<Fragment>[] = [];
+    await begin(hub, camera.source, {}, clip("mjpeg", 1));
+    for (let second = 1; second < 6; second++) {
+      const fragments = later(clip("mjpeg", 1), second * 1e6);
+      frames.push(...fragments.map((fragment) => new WeakRef(fragment)));
+      await play(hub, camera.source, fragments);
+    }
+    await until("five files are finished", () => hub.library.usage("recording").files >= 5);
+    // The ring and the file that grows may hold the last two seconds.
+    const finished = frames.slice(0, 60);
+    await until("their frames have been let go", () => {
+      collect();
+      return finished.every((frame) => frame.deref() === undefined);
+    });
+    expect(await hub.service.stop({ cameraId: "camera0" })).toMatchObject({ frames: 180 });
+  });
+
+  it("whose journal cannot be written end the recording, and name no file that is not there", async () => {
+    const { hub, camera } = await setUp({ limits: { segmentSeconds: 1, segmentBytes: 0 } });
+    await begin(hub, camera.source, { filename: "day" }, clip("mjpeg", 1));
+    const write = hub.journal.write.bind(hub.journal);
+    hub.journal.write = async (entry) => {
+      if (entry.segments.length > 1 && entry.unfinished.length > 1)
+        throw new OcelliError("storage_failed", "The journal could not be written.");
+      await write(entry);
+    };
+    await play(hub, camera.source, later(clip("mjpeg", 1), 1e6));
+    const view = await untilEnd(hub);
+    expect(view).toMatchObject({ state: "failed", filename: "day.mp4", segments: ["day.mp4"], frames: 30 });
+    expect(ffprobe(join(hub.recordings, "day.mp4"))).toMatchObject({ errors: "", frames: 30 });
+    expect(await hub.journal.list()).toEqual([]);
+    expect(hub.library.reserve("recording", "day_part2", "mp4")).toBe("day_part2.mp4");
   });
 
   it("change when the camera comes back with another picture", async () => {

@@ -336,6 +336,8 @@ export class RecordingSession {
   }
 
   #noteClockStep(stepUs: number): void {
+    // T0 is an instant of the wall clock, which is now so much nearer or further off.
+    if (this.#toldAtMonoUs === 0 && this.#earlier.startAtUs !== undefined) this.#deadlineMonoUs -= stepUs;
     this.#recorder.noteClockStep({ atUs: this.#parts.clock.wallUs(), stepUs });
     const { segment } = this.#recorder;
     if (segment === undefined) return;
