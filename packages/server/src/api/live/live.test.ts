@@ -269,6 +269,25 @@ describe("GET /live/{camera}/mjpeg", () => {
     expect(pictures.holders).toEqual([]);
   });
 
+  it("lets go of a viewer that takes nothing for too long", async () => {
+    const { port, pictures, views } = await serve({ stallTimeoutMs: 300 });
+    const socket = connect(port, "127.0.0.1");
+    cleanups.push(() => Promise.resolve(socket.destroy()));
+    socket.on("error", () => {});
+    socket.pause();
+    socket.write(`GET /live/camera0/mjpeg HTTP/1.1\r\nHost: hub\r\nX-API-Key: ${key}\r\n\r\n`);
+    await expect.poll(() => views.stats().length).toBe(1);
+    await expect
+      .poll(
+        () => {
+          for (let i = 0; i < 10; i++) pictures.push();
+          return views.stats().length;
+        },
+        { timeout: 20_000, interval: 2 },
+      )
+      .toBe(0);
+  });
+
   it("answers errors before the first picture with a status", async () => {
     const { url } = await serve();
     expect((await fetch(`${url}/live/camera0/mjpeg`)).status).toBe(401);

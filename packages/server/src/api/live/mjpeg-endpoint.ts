@@ -1,5 +1,6 @@
 /** `GET /live/{camera}/mjpeg`: the pictures as `multipart/x-mixed-replace`, which an `<img>` shows as video. */
 import type { ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { OcelliError } from "@ocelli/protocol";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Clock } from "../../clock/clock.ts";
@@ -22,6 +23,7 @@ export async function serveMjpeg(
 ): Promise<void> {
   const { views, clock, log } = options;
   const response = reply.raw;
+  const { socket } = request.raw;
   const left = new AbortController();
   response.once("close", () => left.abort(new Error("the viewer left")));
   const viewer = request.raw.socket.remoteAddress ?? "unknown";
@@ -37,7 +39,9 @@ export async function serveMjpeg(
       });
       response.write(`--${boundary}\r\n`);
     }
-    if (!writePart(response, picture)) await drained(response, signal, clock, views.stallTimeoutMs);
+    writePart(response, picture);
+    // The response itself does not know: what is written while corked is not held against the socket.
+    if (socket.writableNeedDrain) await drained(socket, signal, clock, views.stallTimeoutMs);
   };
   try {
     await views.mjpeg({ camera, viewer, signal: left.signal, show });
@@ -48,35 +52,29 @@ export async function serveMjpeg(
   }
   if (!started) reply.hijack();
   // A stalled viewer would never take the rest.
-  if (response.writableNeedDrain) response.destroy();
+  if (socket.writableNeedDrain) response.destroy();
   else response.end();
 }
 
 /**
  * One part. Browsers show a picture when they see the boundary after it, so that boundary goes along at once
- * instead of with the next picture. False when the viewer should be waited for.
+ * instead of with the next picture.
  */
-function writePart(response: ServerResponse, { jpeg, capturedAtUs }: JpegPicture): boolean {
+function writePart(response: ServerResponse, { jpeg, capturedAtUs }: JpegPicture): void {
   response.cork();
   response.write(
     `Content-Type: image/jpeg\r\nContent-Length: ${jpeg.length}\r\nX-Timestamp: ${secondsText(capturedAtUs)}\r\n\r\n`,
   );
   response.write(jpeg);
-  const more = response.write(`\r\n--${boundary}\r\n`);
+  response.write(`\r\n--${boundary}\r\n`);
   response.uncork();
-  return more;
 }
 
-function drained(
-  response: ServerResponse,
-  signal: AbortSignal,
-  clock: Clock,
-  stallTimeoutMs: number,
-): Promise<void> {
+function drained(socket: Socket, signal: AbortSignal, clock: Clock, stallTimeoutMs: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const done = (settle: () => void): void => {
       cancel();
-      response.off("drain", onDrain);
+      socket.off("drain", onDrain);
       signal.removeEventListener("abort", onAbort);
       settle();
     };
@@ -87,7 +85,7 @@ function drained(
         reject(new OcelliError("reader_too_slow", `the viewer took nothing for ${stallTimeoutMs / 1000} s`)),
       ),
     );
-    response.on("drain", onDrain);
+    socket.on("drain", onDrain);
     signal.addEventListener("abort", onAbort);
     if (signal.aborted) onAbort();
   });
