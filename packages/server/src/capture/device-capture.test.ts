@@ -376,6 +376,25 @@ describe("DeviceCapture", () => {
     expect(source.stats().restarts).toBe(0);
   });
 
+  it("knows the interval of its frames where B-frames are sent out of order", async () => {
+    const file = join(directory, "reordered.mp4");
+    const made = ["-v", "error", "-f", "lavfi", "-i", "testsrc=size=160x120:rate=25:duration=2"];
+    execFileSync("ffmpeg", [...made, "-c:v", "libx264", "-bf", "1", "-b_strategy", "0", "-y", file]);
+    const source = capture({
+      input: async () => ({
+        mode: { ...patternMode({ codec: "h264" }), fps: 0 },
+        input: {
+          args: ["-re", "-stream_loop", "-1", "-i", file],
+          ...({ video: "copy", timeSource: "arrival", audio: false } as const),
+        },
+      }),
+    });
+    const lease = await source.open(live("a recorder", { from: "next", overflow: "fail" }));
+    const frames = await readVideo(lease.cursor, 40);
+    expect(frames.some((frame) => frame.mediaTimeUs > frame.decodeTimeUs)).toBe(true);
+    expect(source.frameIntervalUs).toBe(40_000);
+  });
+
   it("times a stream without times by its arrival", async () => {
     const source = capture({
       input: async () => ({ mode: patternMode(), input: { ...patternInput(), times: "receive" } }),

@@ -249,7 +249,7 @@ export abstract class OnDemandSource implements FragmentSource {
     this.meter.add(
       fragment.bytes.length,
       fragment.receivedAtMonoUs,
-      video ? fragment.mediaTimeUs : undefined,
+      video ? fragment.decodeTimeUs : undefined,
     );
     this.ring.push(fragment);
     if (this.#state === "live" || !video) return;

@@ -9,13 +9,13 @@ export class SourceMeter {
   /** Frames of the last few whole seconds, newest last. */
   #seconds: { readonly second: number; frames: number }[] = [];
   #firstMonoUs: number | undefined;
-  #lastMediaUs: number | undefined;
+  #lastDecodeUs: number | undefined;
   #lateIntervals: number[] = [];
 
-  /** A video frame, or (without `mediaTimeUs`) another. */
-  add(bytes: number, receivedAtMonoUs: number, mediaTimeUs: number | undefined): void {
+  /** A video frame, or (without `decodeTimeUs`) another. Presentation times would jump where frames are reordered. */
+  add(bytes: number, receivedAtMonoUs: number, decodeTimeUs: number | undefined): void {
     this.bytesTotal += bytes;
-    if (mediaTimeUs === undefined) return;
+    if (decodeTimeUs === undefined) return;
     this.framesTotal++;
     this.#firstMonoUs ??= receivedAtMonoUs;
     const second = Math.floor(receivedAtMonoUs / 1e6);
@@ -25,18 +25,18 @@ export class SourceMeter {
       this.#seconds.push({ second, frames: 1 });
       if (this.#seconds.length > buckets) this.#seconds.shift();
     }
-    if (this.#lastMediaUs !== undefined && mediaTimeUs > this.#lastMediaUs) {
-      this.#lateIntervals.push(mediaTimeUs - this.#lastMediaUs);
+    if (this.#lastDecodeUs !== undefined && decodeTimeUs > this.#lastDecodeUs) {
+      this.#lateIntervals.push(decodeTimeUs - this.#lastDecodeUs);
       if (this.#lateIntervals.length > intervals) this.#lateIntervals.shift();
     }
-    this.#lastMediaUs = mediaTimeUs;
+    this.#lastDecodeUs = decodeTimeUs;
   }
 
   /** A new run: the rate starts anew. */
   restart(): void {
     this.#seconds = [];
     this.#firstMonoUs = undefined;
-    this.#lastMediaUs = undefined;
+    this.#lastDecodeUs = undefined;
     this.#lateIntervals = [];
   }
 

@@ -6,7 +6,7 @@ import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { SystemClock } from "../clock/system-clock.ts";
 import type { Fragment } from "../media/fragment.ts";
 import type { DeviceCapture } from "./device-capture.ts";
-import { patternCapture, processGone, readVideo, silentLog, stateOf } from "./testing/sources.ts";
+import { patternCapture, patternMode, processGone, readVideo, silentLog, stateOf } from "./testing/sources.ts";
 import { Transcode, type TranscodeOptions } from "./transcode.ts";
 
 const clock = new SystemClock();
@@ -138,6 +138,26 @@ describe("Transcode", () => {
     expect((last?.receivedAtMonoUs ?? 0) - (last?.mediaTimeUs ?? 0)).toBeLessThan(1_000_000);
     expect(transcode.skippedFrames).toBeGreaterThan(5);
     expect(camera.stats().restarts).toBe(0);
+  });
+
+  it.each(["320x240", "960x720"])("ends an encoder that hangs, with frames of %s", async (size) => {
+    // Noise: frames of some 40 KB and some 700 KB, many and not even one of which the pipe takes in.
+    const mode = patternMode({ size, fps: 10 });
+    const args = ["-re", "-f", "lavfi", "-i", `color=gray:size=${size}:rate=10,noise=alls=100:allf=t`];
+    const encodeArgs = ["-c:v", "mjpeg", "-q:v", "2", "-pix_fmt", "yuvj422p"];
+    const input = { args, video: { encodeArgs }, timeSource: "arrival", audio: false } as const;
+    const { camera, transcode } = pair(
+      { input: async () => ({ mode, input }) },
+      { codec: "h264" },
+      { stallTimeoutMs: 500 },
+    );
+    const lease = await transcode.open(viewer);
+    await readVideo(lease.cursor, 3);
+    process.kill(transcode.stats().pid ?? 0, "SIGSTOP");
+    await stateOf(transcode, "recovering");
+    const frames = await readVideo(lease.cursor, 5);
+    expect(frames.some((frame) => frame.discontinuity)).toBe(true);
+    expect([transcode.stats().restarts, camera.stats().restarts]).toEqual([1, 0]);
   });
 
   it("scales and thins out", async () => {

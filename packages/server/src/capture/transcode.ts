@@ -47,6 +47,8 @@ export class Transcode extends OnDemandSource {
   #pending: Fragment | undefined;
   /** Frames fed since the last one came out. */
   #unanswered = 0;
+  /** The encoder does not take in what it is given. */
+  #blocked = false;
   #skipped = 0;
 
   constructor(options: TranscodeOptions) {
@@ -103,6 +105,7 @@ export class Transcode extends OnDemandSource {
     this.beginRun(this.#modeOf(inputMode));
     this.#publisher.beginRun(0, gapReason ?? "the input was interrupted");
     this.#unanswered = 0;
+    this.#blocked = false;
     const run = new CaptureRun({
       id: this.id,
       clock: this.clock,
@@ -115,7 +118,7 @@ export class Transcode extends OnDemandSource {
       firstFrameMs: this.startTimeoutMs,
       stallMs: this.#options.stallTimeoutMs ?? 5000,
       // The encoder and the muxer each hold a frame back.
-      expectsFrames: () => this.#unanswered > 3,
+      expectsFrames: () => this.#blocked || this.#unanswered > 3,
       onFrame: (frame, receivedAtMonoUs) => this.#take(frame, receivedAtMonoUs),
     });
     this.#run = run;
@@ -187,7 +190,9 @@ export class Transcode extends OnDemandSource {
       else {
         this.#remember(fragment);
         this.#unanswered++;
-        if (!stdin.write(fragment.bytes)) await drained(stdin, signal);
+        this.#blocked = !stdin.write(fragment.bytes);
+        if (this.#blocked) await drained(stdin, signal);
+        this.#blocked = false;
       }
       const next = await this.#nextVideo(cursor, signal);
       if (next.discontinuity || next.init.fingerprint !== first.init.fingerprint) {
