@@ -6,7 +6,14 @@ import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { SystemClock } from "../clock/system-clock.ts";
 import type { Fragment } from "../media/fragment.ts";
 import type { DeviceCapture } from "./device-capture.ts";
-import { patternCapture, patternMode, processGone, readVideo, silentLog, stateOf } from "./testing/sources.ts";
+import {
+  patternCapture,
+  patternMode,
+  processGone,
+  readVideo,
+  silentLog,
+  stateOf,
+} from "./testing/sources.ts";
 import { Transcode, type TranscodeOptions } from "./transcode.ts";
 
 const clock = new SystemClock();
@@ -88,6 +95,42 @@ describe("Transcode", () => {
     expect(seen).toContain(to === "h264" ? "pix_fmt=yuv420p\n" : "pix_fmt=yuvj420p\n");
     expect(seen).toContain("has_b_frames=0");
   });
+
+  it.each(["mjpeg", "h264"] as const)(
+    "makes H.264 with B-frames into %s, in order of presentation",
+    async (to) => {
+      const file = join(directory, "reordered.mp4");
+      const made = ["-v", "error", "-f", "lavfi", "-i", "testsrc=size=160x120:rate=25:duration=4"];
+      const encoder = ["-c:v", "libx264", "-bf", "3", "-b_strategy", "0", "-g", "25", "-y", file];
+      execFileSync("ffmpeg", [...made, ...encoder]);
+      const { camera, transcode } = pair(
+        {
+          input: async () => ({
+            mode: patternMode({ codec: "h264" }),
+            input: {
+              args: ["-re", "-stream_loop", "-1", "-i", file],
+              ...({ video: "copy", timeSource: "arrival", audio: false } as const),
+            },
+          }),
+        },
+        { codec: to },
+      );
+      const original = await camera.open({ ...viewer, from: "next", holder: "the test" });
+      const lease = await transcode.open(viewer);
+      const frames = await readVideo(lease.cursor, 150);
+      const sent = await readVideo(original.cursor, 150);
+      expect(sent.some((frame) => frame.mediaTimeUs > frame.decodeTimeUs)).toBe(true);
+      const known = timesBySource(sent);
+      const both = frames.filter((frame) => known.has(frame.mediaTimeUs));
+      // All but the last few, which the other reader has not read.
+      expect(both.length).toBeGreaterThan(130);
+      for (const frame of both) expect(frame.capturedAtUs).toBe(known.get(frame.mediaTimeUs));
+      const steps = frames.slice(1).map((frame, i) => frame.mediaTimeUs - (frames[i]?.mediaTimeUs ?? 0));
+      expect(steps.filter((step) => step !== 40_000)).toEqual([]);
+      expect(transcode.skippedFrames).toBe(0);
+      expect(transcode.stats().restarts).toBe(0);
+    },
+  );
 
   it("runs only while somebody watches, and lets its input go", async () => {
     const { camera, transcode } = pair({}, { codec: "h264" });

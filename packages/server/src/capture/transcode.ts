@@ -43,6 +43,8 @@ export class Transcode extends OnDemandSource {
   #run: CaptureRun | undefined;
   /** Capture times by media time, oldest first. */
   readonly #capturedAt = new Map<number, number>();
+  /** Why frames of the input were missing last. */
+  #inputGap: string | undefined;
   /** Read from the input, but belonging to the next run. */
   #pending: Fragment | undefined;
   /** Frames fed since the last one came out. */
@@ -79,8 +81,11 @@ export class Transcode extends OnDemandSource {
     this.#publisher.reset();
     const { input } = this.#options;
     const lease = await input.open({ holder: this.id, from: "keyframe", overflow: "skip", signal });
-    const unsubscribe = input.on("state", ({ to, reason }) => {
+    const offState = input.on("state", ({ to, reason }) => {
       if (this.state === "live" && (to === "recovering" || to === "stalled")) this.setState(to, reason);
+    });
+    const offGap = input.on("gap", ({ reason }) => {
+      this.#inputGap = reason;
     });
     try {
       this.#pending = undefined;
@@ -88,7 +93,8 @@ export class Transcode extends OnDemandSource {
         this.#oneRun(lease.cursor, lease.mode, signal, gapReason),
       );
     } finally {
-      unsubscribe();
+      offState();
+      offGap();
       lease.close();
       this.#capturedAt.clear();
     }
@@ -103,7 +109,7 @@ export class Transcode extends OnDemandSource {
     const first = await this.#firstFragment(cursor, signal);
     if (first === undefined) return { error: this.#inputEnded(undefined), final: true };
     this.beginRun(this.#modeOf(inputMode));
-    this.#publisher.beginRun(0, gapReason ?? "the input was interrupted");
+    this.#publisher.beginRun(0, gapReason ?? this.#inputGap ?? "the input was interrupted");
     this.#unanswered = 0;
     this.#blocked = false;
     const run = new CaptureRun({

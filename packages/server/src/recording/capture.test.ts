@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Camera, Cameras } from "../cameras/contract.ts";
 import type { DeviceCapture } from "../capture/device-capture.ts";
 import { type PatternOptions, patternCapture } from "../capture/testing/sources.ts";
+import { Transcode } from "../capture/transcode.ts";
 import { SystemClock } from "../clock/system-clock.ts";
 import { EventBus } from "../events/bus.ts";
 import type { EventCatalogue } from "../events/catalogue.ts";
@@ -28,9 +29,15 @@ let events: EventBus;
 let service: RecordingService;
 let exports: Exporter;
 let captures: Map<string, DeviceCapture>;
+/** Cameras set to `recordCodec: h264`. */
+let renditions: Map<string, Transcode>;
 
-function addCamera(id: string, options: PatternOptions): void {
-  captures.set(id, patternCapture(clock, { ...options, id }));
+function addCamera(id: string, options: PatternOptions, recordCodec: "copy" | "h264" = "copy"): void {
+  const capture = patternCapture(clock, { ...options, id });
+  captures.set(id, capture);
+  if (recordCodec === "copy") return;
+  const settings = { codec: "h264" } as const;
+  renditions.set(id, new Transcode({ id: `${id}/h264`, clock, log, input: capture, settings }));
 }
 
 const cameras: Cameras = {
@@ -39,12 +46,13 @@ const cameras: Cameras = {
     const capture = captures.get(id);
     if (capture === undefined) throw new OcelliError("camera_not_found", `There is no camera ${id}.`);
     const fake = new FakeCamera(id, 25);
-    const { settings, capabilities } = fake;
+    const rendition = renditions.get(id);
     return {
-      ...{ id, settings, capabilities },
+      ...{ id, capabilities: fake.capabilities },
+      settings: { recordCodec: rendition === undefined ? "copy" : "h264" },
       view: () => fake.view(),
       native: () => capture,
-      h264: () => capture,
+      h264: () => rendition ?? capture,
       mjpeg: () => capture,
     };
   },
@@ -68,6 +76,7 @@ beforeEach(async () => {
   clock = new SystemClock();
   events = new EventBus(log);
   captures = new Map();
+  renditions = new Map();
   library = await MediaLibrary.open({
     recordingsFolder: join(folder, "recordings"),
     snapshotsFolder: join(folder, "snapshots"),
@@ -86,7 +95,7 @@ beforeEach(async () => {
 afterEach(async () => {
   await service.close();
   await exports.close();
-  for (const capture of captures.values()) await capture.close();
+  for (const source of [...renditions.values(), ...captures.values()]) await source.close();
   await library.close();
   clock.close();
   rmSync(folder, { recursive: true, force: true });
@@ -109,6 +118,44 @@ describe("a recording of a real capture", () => {
     const probed = ffprobe(entry.path);
     expect(probed).toMatchObject({ errors: "", frames: entry.frames });
     expect(probed.durationS).toBeCloseTo(entry.durationS ?? 0, 1);
+  });
+
+  it("as H.264 of an MJPEG camera survives the death of either process", async () => {
+    addCamera("camera0", { codec: "mjpeg" }, "h264");
+    await service.start({ cameraId: "camera0", filename: "encoded" });
+    for (const sources of [captures, renditions]) {
+      const { frames = 0 } = service.activeOf("camera0") ?? {};
+      await once("recording.progress", ({ recording }) => recording.frames >= frames + 20);
+      process.kill(sources.get("camera0")?.stats().pid ?? 0, "SIGKILL");
+    }
+    const { frames = 0 } = service.activeOf("camera0") ?? {};
+    await once("recording.progress", ({ recording }) => recording.frames >= frames + 30);
+    const view = await service.stop({ cameraId: "camera0" });
+    expect(view).toMatchObject({ segments: ["encoded.mp4"], state: "completed" });
+    const entry = library.get("recording", "encoded.mp4");
+    expect(entry).toMatchObject({ codec: "h264", resolution: "160x120", frames: view.frames });
+    const [camera, encoder, ...more] = entry.gaps.filter((gap) => gap.reason !== "frames_dropped");
+    expect(more).toEqual([]);
+    expect(camera?.reason).toContain("camera0: ffmpeg was ended by SIGKILL");
+    expect(encoder?.reason).toContain("camera0/h264: ffmpeg was ended by SIGKILL");
+    const probed = ffprobe(entry.path);
+    expect(probed).toMatchObject({ errors: "", frames: entry.frames });
+    expect(probed.durationS).toBeCloseTo(entry.durationS ?? 0, 1);
+    const shownS = ((entry.lastFrameAtUs ?? 0) - (entry.firstFrameAtUs ?? 0)) / 1e6;
+    expect(Math.abs(shownS - (entry.durationS ?? 0))).toBeLessThan(0.2);
+  });
+
+  it("as H.264 begins at T0", async () => {
+    addCamera("camera0", { codec: "mjpeg" }, "h264");
+    const startAtUs = clock.wallUs() + 3_300_000;
+    const ended = once("recording.stopped");
+    await service.start({ cameraId: "camera0", startAtUs, durationS: 1 });
+    const entry = library.get("recording", (await ended).recording.filename);
+    const errorUs = (entry.firstFrameAtUs ?? 0) - startAtUs;
+    expect(errorUs).toBeGreaterThanOrEqual(0);
+    expect(errorUs).toBeLessThan(1e6 / 25 + 10_000);
+    expect(ffprobe(entry.path)).toMatchObject({ errors: "", frames: entry.frames });
+    expect(Math.abs((entry.frames ?? 0) - 25)).toBeLessThanOrEqual(1);
   });
 
   it("starts two cameras at one T0, each with its first frame at or after it", async () => {

@@ -168,7 +168,7 @@ describe("the first frame", () => {
     "of an armed start is at T0 though the wall clock is stepped by %i µs before",
     async (stepUs) => {
       const { hub, camera } = await setUp();
-      const startAtUs = epochUs + 5_500_000 + (stepUs > 0 ? stepUs : 0);
+      const startAtUs = epochUs + 5_500_000 + Math.max(stepUs, 0);
       await hub.service.start({ cameraId: "camera0", startAtUs, durationS: 1 });
       hub.clock.step(stepUs);
       if (stepUs < 0) {
