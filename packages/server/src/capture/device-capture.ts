@@ -40,6 +40,8 @@ export class DeviceCapture extends OnDemandSource {
   readonly #supervisor: RunSupervisor;
   #run: CaptureRun | undefined;
   #timeSource: TimeSource = "kernel";
+  /** Of the camera's clock, at the end of the last run. */
+  #skewUs = 0;
   #deviceLost = false;
   /** The input's audio cannot be put into MP4: the picture goes on without it. */
   #audioRefused = false;
@@ -86,6 +88,7 @@ export class DeviceCapture extends OnDemandSource {
 
   protected work(signal: AbortSignal, wantedMode: CaptureMode | undefined): Promise<void> {
     this.#publisher.reset();
+    this.#skewUs = 0;
     this.#audioRefused = false;
     return this.#supervisor.run(signal, (gapReason) => this.#oneRun(signal, wantedMode, gapReason));
   }
@@ -105,6 +108,7 @@ export class DeviceCapture extends OnDemandSource {
       timeSource: input.timeSource,
       times: input.times ?? "stream",
       afterUs: this.#publisher.newestDecodeUs,
+      skewUs: this.#skewUs,
       nominalIntervalUs: intervalUs,
       jumpUs: Math.max(15_000_000, stallMs * 2000),
     });
@@ -136,6 +140,7 @@ export class DeviceCapture extends OnDemandSource {
     const end = await run.ended;
     signal.removeEventListener("abort", stop);
     this.#run = undefined;
+    this.#skewUs = timing.skewUs;
     if (audio && end.frames === 0 && refusesAudio(end)) {
       this.#audioRefused = true;
       this.log.warn(`${this.id}: its audio cannot be kept in MP4; going on without`);

@@ -19,8 +19,8 @@ export class RunPublisher {
   readonly #options: RunPublisherOptions;
   #sequence = 0;
   #newestDecodeUs = 0;
-  /** Capture time of the last video frame; `undefined` while there is nothing to be continued. */
-  #lastCapturedUs: number | undefined;
+  /** Media time of the last video frame presented; `undefined` while there is nothing to be continued. */
+  #lastMediaUs: number | undefined;
   #waitsForKeyframe = true;
   #skipFrames = 0;
   #gapReason: string | undefined;
@@ -46,7 +46,7 @@ export class RunPublisher {
 
   /** Nobody continues the frames so far: the next run begins without a gap. */
   reset(): void {
-    this.#lastCapturedUs = undefined;
+    this.#lastMediaUs = undefined;
   }
 
   add(timed: TimedFrame, capturedAtUs?: number): void {
@@ -57,13 +57,16 @@ export class RunPublisher {
       return;
     }
     let discontinuity = false;
+    const mediaUs = frame.ptsUs + timed.offsetUs;
     const captured = capturedAtUs ?? this.#options.clock.monoToWallUs(timed.capturedAtMonoUs);
     if (this.#waitsForKeyframe) {
       if (!video || !frame.keyframe) return;
       this.#waitsForKeyframe = false;
-      if (this.#lastCapturedUs !== undefined) {
+      if (this.#lastMediaUs !== undefined) {
         discontinuity = true;
-        this.#options.onGap(this.#lastCapturedUs, captured, this.#gapReason ?? "restart");
+        // By the media clock: the wall clock may have been stepped since the last frame.
+        const awayUs = Math.max(0, mediaUs - this.#lastMediaUs);
+        this.#options.onGap(captured - awayUs, captured, this.#gapReason ?? "restart");
       }
     }
     const fragment = makeFragment(withDuration(timed), {
@@ -74,7 +77,7 @@ export class RunPublisher {
       discontinuity,
     });
     this.#newestDecodeUs = Math.max(this.#newestDecodeUs, fragment.decodeTimeUs);
-    if (video) this.#lastCapturedUs = Math.max(this.#lastCapturedUs ?? 0, captured);
+    if (video) this.#lastMediaUs = Math.max(this.#lastMediaUs ?? mediaUs, mediaUs);
     this.#options.publish(fragment);
   }
 }

@@ -28,6 +28,8 @@ export interface TimedFrame {
 export interface RunTiming {
   /** `arrival` also where a device that should give kernel stamps gives others. */
   readonly timeSource: "kernel" | "arrival";
+  /** How far the camera's clock has run ahead of ours, this run and those before it. */
+  readonly skewUs: number;
   /**
    * Takes the next frame of the run; gives the frames whose times are known now, in order.
    * @throws OcelliError `capture_failed` when the stream's times jumped: the run is of no further use
@@ -40,6 +42,11 @@ export interface RunTimingOptions {
   readonly times: "stream" | "receive";
   /** Media times of this run begin above this one: the newest decode time of the run before. */
   readonly afterUs: number;
+  /**
+   * `skewUs` at the end of the run before, if its frames are continued: the time between the two is then right on the
+   * media clock, however far that had run away from ours. Default 0.
+   */
+  readonly skewUs?: number;
   /** Assumed for the first frame of a *receive* run. */
   readonly nominalIntervalUs: number | undefined;
   /** Larger jumps of the stream's times against the clock end the run; default 15 s. */
@@ -69,6 +76,10 @@ class KernelTiming implements RunTiming {
     return this.#fallback === undefined ? "kernel" : "arrival";
   }
 
+  get skewUs(): number {
+    return this.#fallback?.skewUs ?? 0;
+  }
+
   add(frame: RawFrame, receivedAtMonoUs: number): TimedFrame[] {
     if (!this.#checked && frame.track.kind === "video") {
       this.#checked = true;
@@ -86,6 +97,9 @@ class StreamTiming implements RunTiming {
   readonly #clock = new ArrivalClock();
   readonly #afterUs: number;
   readonly #jumpUs: number;
+  readonly #earlierSkewUs: number;
+  /** What the clock said when the offset was chosen. */
+  #startUs: number | undefined;
   #offsetUs: number | undefined;
   #previousArrivalUs: number | undefined;
   #held: { readonly frame: RawFrame; readonly receivedAtMonoUs: number }[] = [];
@@ -93,6 +107,11 @@ class StreamTiming implements RunTiming {
   constructor(options: RunTimingOptions) {
     this.#afterUs = options.afterUs;
     this.#jumpUs = options.jumpUs ?? 15_000_000;
+    this.#earlierSkewUs = options.skewUs ?? 0;
+  }
+
+  get skewUs(): number {
+    return this.#earlierSkewUs + (this.#startUs === undefined ? 0 : this.#startUs - this.#clock.toMonoUs(0));
   }
 
   add(frame: RawFrame, receivedAtMonoUs: number): TimedFrame[] {
@@ -122,9 +141,10 @@ class StreamTiming implements RunTiming {
     }));
   }
 
-  /** Media time as near to CLOCK_MONOTONIC as can be told now, but never back into the run before. */
+  /** Media time as near to CLOCK_MONOTONIC as can be told now and the run before allows, but never back into that one. */
   #chooseOffset(held: readonly { readonly frame: RawFrame }[]): number {
-    let offsetUs = this.#clock.toMonoUs(0);
+    this.#startUs = this.#clock.toMonoUs(0);
+    let offsetUs = this.#startUs + this.#earlierSkewUs;
     for (const { frame } of held) offsetUs = Math.max(offsetUs, this.#afterUs + 1 - frame.dtsUs);
     return offsetUs;
   }
@@ -132,6 +152,7 @@ class StreamTiming implements RunTiming {
 
 class ReceiveTiming implements RunTiming {
   readonly timeSource = "arrival";
+  readonly skewUs = 0;
   readonly #options: RunTimingOptions;
   #previousArrivalUs: number | undefined;
   #lastMediaUs: number;
