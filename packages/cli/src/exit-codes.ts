@@ -28,7 +28,7 @@ export interface Failure {
 
 const hints: Readonly<Record<string, string>> = {
   auth_required:
-    "Give an API key with --key or OCELLI_API_KEY. On the hub's machine it is found in <data folder>/admin-key (see --data-dir).",
+    "Give an API key with --key or OCELLI_API_KEY. The hub printed one at its first start, or, without a terminal, wrote it to <data folder>/admin-key (see --data-dir). If it is lost, start the hub with OCELLI_ADMIN_KEY set to a key of your own.",
   auth_failed: "Check the API key (--key, OCELLI_API_KEY).",
   connect_failed: "Is the hub running there? Start it with `ocelli serve`, or name another one with --url.",
   camera_not_found: "`ocelli cameras` lists what is there.",

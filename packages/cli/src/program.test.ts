@@ -93,7 +93,7 @@ describe("the command", () => {
     expect((await ocelli("files export old --format mkv")).out).toBe("old_export.mkv  777 B\n");
     expect((await ocelli("files delete recordings old")).out).toBe("old.mkv deleted\n");
     expect((await ocelli("files delete snapshots x.jpg")).out).toBe("x.jpg deleted\n");
-    expect((await ocelli("files list snapshots")).out).toBe("No files.\n");
+    expect((await ocelli("files list snapshots")).out).toBe("No snapshots yet.\n");
   });
 
   it.each([

@@ -242,7 +242,7 @@ export class Hub {
     // Last, so that a start that fails does not make a key nobody gets to see.
     const newAdminKey = keys.ensureAdmin(config.adminKey)?.key;
     ready = true;
-    log.info({ version, ffmpeg: ffmpeg.version, dataDir: data.root, addresses }, "the hub is ready");
+    this.#log.debug({ version, ffmpeg: ffmpeg.version, dataDir: data.root, addresses }, "the hub is ready");
     return { addresses, cameras: cameras.views(), newAdminKey };
   }
 
@@ -278,7 +278,7 @@ export class Hub {
     timeout.abort();
     bound.close();
     if (outcome === "timeout") this.#log.error({ parts: [...open] }, "these parts did not stop in time");
-    else this.#log.info("the hub has stopped");
+    else this.#log.debug("the hub has stopped");
     return outcome;
   }
 

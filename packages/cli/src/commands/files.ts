@@ -84,7 +84,7 @@ async function list(of: Kind, options: ListOptions, { connection, print }: Conte
     ...(options.camera === undefined ? {} : { device: options.camera }),
   });
   print(page, () => {
-    if (page.files.length === 0) return page.total === 0 ? "No files.\n" : "No more files.\n";
+    if (page.files.length === 0) return page.total === 0 ? `No ${of} yet.\n` : "No more files.\n";
     const rows = page.files.map((file) => [
       file.filename,
       bytesText(file.file_size),

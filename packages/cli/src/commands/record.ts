@@ -51,6 +51,10 @@ async function start(cameras: readonly string[], options: StartOptions, context:
   }
   const duration = durationOf(options.duration);
   const startAt = await instantOf(options.at, context);
+  // All or none: a camera that is not there is found out before any other starts.
+  if (cameras.length > 1) {
+    await Promise.all(cameras.map((device) => connection.call("get_camera_capabilities", { device })));
+  }
   const started = await allOf(
     cameras.map((device) =>
       connection.call(

@@ -63,6 +63,14 @@ describe("configuration", () => {
     expect(config.cameras[0]).toEqual({ url: "rtsp://h/a", transport: "tcp", audio: true });
   });
 
+  it("takes a comma list in the file as well", () => {
+    const file = yaml("listen: 127.0.0.1:1, 127.0.0.1:2\n");
+    expect(load({ argv: ["--config", file] }).config.listen).toEqual(["127.0.0.1:1", "127.0.0.1:2"]);
+    expect(refusal({ argv: ["--config", yaml("listen: localhost:70000\n")] })).toMatch(
+      /port must be 0 to 65535/,
+    );
+  });
+
   it.each([
     [{ argv: ["--log-levl", "info"] }, /--log-levl: no such flag; did you mean --log-level\?/],
     [{ env: { OCELLI_DATADIR: "x" } }, /OCELLI_DATADIR: no such setting; did you mean OCELLI_DATA_DIR\?/],

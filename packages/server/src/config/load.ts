@@ -113,7 +113,14 @@ function mergeFile(tree: Tree, file: string, origin: Map<string, string>, proble
     return;
   }
   Object.assign(tree, content);
-  for (const setting of settings) if (get(tree, setting.path) !== undefined) origin.set(setting.key, file);
+  for (const setting of settings) {
+    const value = get(tree, setting.path);
+    if (value === undefined) continue;
+    origin.set(setting.key, file);
+    // One item, or a comma list, as in the environment.
+    if (setting.kind === "list" && typeof value === "string")
+      set(tree, setting, value, file, origin, problems);
+  }
 }
 
 function set(

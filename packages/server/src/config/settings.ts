@@ -52,7 +52,9 @@ function allowedOf(schema: z.ZodType): string {
     return max === undefined ? `a number of at least ${min}` : `a number from ${min} to ${max}`;
   }
   if (schema instanceof z.ZodArray)
-    return schema.def.element instanceof z.ZodString ? "a comma list" : "a JSON list";
+    return schema.def.element instanceof z.ZodString
+      ? "a list (text: separated by commas)"
+      : "a list (text: JSON)";
   return "text";
 }
 

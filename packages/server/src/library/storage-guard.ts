@@ -168,10 +168,10 @@ export class DiskGuard implements StorageGuard {
     const level = nextLevel(previous, measured, this.#limits);
     this.#state = { level, freeBytes: measured.freeBytes, totalBytes: measured.totalBytes };
     if (level !== previous && !this.#closed) {
-      const facts = { level, freeBytes: measured.freeBytes, totalBytes: measured.totalBytes };
-      if (level === "ok") log.info(facts, "there is enough storage space again");
-      else log.warn(facts, `storage space is ${level}`);
-      bus.emit("storage.level", facts);
+      const { freeBytes, totalBytes } = measured;
+      if (level === "ok") log.info({ freeBytes, totalBytes }, "there is enough storage space again");
+      else log.warn({ freeBytes, totalBytes }, `storage space is ${level}`);
+      bus.emit("storage.level", { level, freeBytes, totalBytes });
     }
     return this.#state;
   }

@@ -13,6 +13,7 @@ export function createLogger(level: string, terminal: boolean): Log {
         sync: true,
         colorize: process.env.NO_COLOR === undefined,
         ignore: "pid,hostname",
+        singleLine: true,
         translateTime: "SYS:HH:MM:ss.l",
       })
     : pino.destination({ dest: 2, sync: false });

@@ -2,7 +2,17 @@
  * The data directory: its layout, and the lock that keeps a second hub out. The lock is flock(2), which the kernel
  * releases when the process dies however it dies, so that no stale lock file has to be judged.
  */
-import { closeSync, constants, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  writeSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 import { messageOf, OcelliError } from "@ocelli/protocol";
 import koffi from "koffi";
@@ -32,18 +42,24 @@ export function createDataDir(dir: string): DataDir {
     database: join(root, "state", "ocelli.db"),
   };
   try {
-    mkdirSync(root, { recursive: true, mode: 0o700 });
-    mkdirSync(layout.recordings, { recursive: true, mode: 0o755 });
-    mkdirSync(layout.snapshots, { recursive: true, mode: 0o755 });
-    mkdirSync(layout.state, { recursive: true, mode: 0o700 });
+    makeWritable(root, 0o700);
+    makeWritable(layout.recordings, 0o755);
+    makeWritable(layout.snapshots, 0o755);
+    makeWritable(layout.state, 0o700);
   } catch (error) {
     throw new OcelliError(
       "storage_failed",
-      `The data directory ${root} cannot be created: ${messageOf(error)}. Choose another with OCELLI_DATA_DIR or give the user running the hub write permission there.`,
+      `The data directory ${root} cannot be used: ${messageOf(error)}. Choose another with --data-dir or OCELLI_DATA_DIR, or give the user running the hub write permission there.`,
       { details: { path: root }, cause: error },
     );
   }
   return layout;
+}
+
+/** Node's recursive mkdir calls a folder on a read-only file system missing, so what exists is only looked at. */
+function makeWritable(folder: string, mode: number): void {
+  if (!existsSync(folder)) mkdirSync(folder, { recursive: true, mode });
+  accessSync(folder, constants.W_OK | constants.X_OK);
 }
 
 export interface DataDirLock {
