@@ -38,28 +38,32 @@ async function serve(argv: readonly string[]): Promise<number> {
   const { config, origin } = loadConfig({ env: process.env, argv, defaultFile: "ocelli.yaml" });
   const log = createLogger(config.logLevel, process.stderr.isTTY === true);
   const stopping = new AbortController();
-  const forced = watchSignals(stopping);
+  // A second Ctrl-C ends a start or a stop that hangs, whatever it waits for.
+  const forced = watchSignals(stopping).then(() => 130);
 
   const hub = new Hub({ config, listenIsExplicit: origin.has("listen"), log });
-  try {
-    const started = await hub.start(stopping.signal);
-    print(started, resolve(config.dataDir));
-    if (!stopping.signal.aborted) {
-      await new Promise<void>((done) =>
-        stopping.signal.addEventListener("abort", () => done(), { once: true }),
-      );
-    }
-  } catch (error) {
-    await hub.close();
-    if (stopping.signal.aborted) return 0;
-    throw error;
-  }
-  const closed = await Promise.race([hub.close(), forced]);
-  return closed === "forced" ? 130 : closed === "timeout" ? 1 : 0;
+  return Promise.race([run(hub, resolve(config.dataDir), stopping.signal), forced]);
 }
 
-function watchSignals(stopping: AbortController): Promise<"forced"> {
-  return new Promise((resolveForced) => {
+async function run(hub: Hub, dataDir: string, stopping: AbortSignal): Promise<number> {
+  try {
+    print(await hub.start(stopping), dataDir);
+    if (!stopping.aborted) {
+      await new Promise<void>((done) => stopping.addEventListener("abort", () => done(), { once: true }));
+    }
+  } catch (error) {
+    const closed = await hub.close();
+    if (stopping.aborted) return exitCodes[closed];
+    throw error;
+  }
+  return exitCodes[await hub.close()];
+}
+
+const exitCodes = { closed: 0, timeout: 1 } as const;
+
+/** Settles with the second signal; the first aborts `stopping`. */
+function watchSignals(stopping: AbortController): Promise<void> {
+  return new Promise((force) => {
     let firstAt: number | undefined;
     const onSignal = (signal: NodeJS.Signals): void => {
       const now = process.uptime() * 1000;
@@ -68,7 +72,7 @@ function watchSignals(stopping: AbortController): Promise<"forced"> {
         process.stdout.write(`\n${signal}: stopping, recordings are being finished (again to force) ...\n`);
         stopping.abort(new Error(signal));
       } else if (now - firstAt > sameSignalMs) {
-        resolveForced("forced");
+        force();
       }
     };
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, onSignal);
