@@ -31,7 +31,6 @@ class SkewedCamera {
   readonly drops = new DropAccount();
   first: Fragment | undefined;
   last: Fragment | undefined;
-  readonly #clock: FakeClock;
   readonly #intervalUs: number;
   readonly #publisher: RunPublisher;
   readonly #finder: FirstFrameFinder;
@@ -45,7 +44,6 @@ class SkewedCamera {
 
   /** @param slowPpm parts per million by which the camera's clock is slow */
   constructor(clock: FakeClock, slowPpm: number, seed: number, startAtUs: number) {
-    this.#clock = clock;
     this.#seed = seed;
     this.#intervalUs = nominalUs * (1 + slowPpm / 1e6);
     this.#finder = new FirstFrameFinder({ notBeforeUs: startAtUs });

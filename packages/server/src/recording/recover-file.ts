@@ -6,6 +6,7 @@ import { type FileHandle, open, unlink } from "node:fs/promises";
 import type { MediaGap } from "../library/contract.ts";
 import { readFrameTimes, scanRecording } from "../media/mp4-recovery.ts";
 import { HybridMp4Writer } from "../media/mp4-writer.ts";
+import type { ReadAt } from "../media/recording-walk.ts";
 import { captureInterrupted } from "./camera-link.ts";
 import { DropAccount } from "./drops.ts";
 import { finishInPlace } from "./segment-file.ts";
@@ -14,8 +15,8 @@ export interface RecoverFileOptions {
   readonly path: string;
   /** `fmp4`: only the torn tail is cut. */
   readonly keepFragmented: boolean;
-  /** Nominal interval of frames, for the drops. */
-  readonly intervalUs: number | undefined;
+  /** Nominal interval of frames, for the drops; by default the usual one of the file. */
+  readonly intervalUs?: number;
   /** More than this behind the last whole fragment is not one torn fragment but damage in the middle. Default 64 MiB. */
   readonly maxTornBytes?: number;
 }
@@ -57,7 +58,7 @@ export async function recoverFile(options: RecoverFileOptions): Promise<Recovere
 }
 
 async function recoverOpenFile(file: FileHandle, options: RecoverFileOptions): Promise<RecoveredFile> {
-  const { path, keepFragmented, intervalUs, maxTornBytes = 64 * 2 ** 20 } = options;
+  const { path, keepFragmented, maxTornBytes = 64 * 2 ** 20 } = options;
   const read = async (offset: number, length: number): Promise<Buffer> => {
     const buffer = Buffer.allocUnsafe(length);
     const { bytesRead } = await file.read(buffer, 0, length, offset);
@@ -89,6 +90,7 @@ async function recoverOpenFile(file: FileHandle, options: RecoverFileOptions): P
   // Gives back what was set aside behind the end of the file.
   await file.truncate(bytes).catch(() => undefined);
   const drops = new DropAccount();
+  const intervalUs = options.intervalUs ?? (await usualInterval(read, bytes));
   for await (const frame of readFrameTimes(read, bytes)) {
     const { mediaTimeUs, capturedAtUs, discontinuity } = frame;
     const instant = { mediaTimeUs, decodeTimeUs: mediaTimeUs, capturedAtUs };
@@ -105,4 +107,14 @@ async function recoverOpenFile(file: FileHandle, options: RecoverFileOptions): P
     gaps: drops.gaps,
     ...(unfinished === undefined ? {} : { unfinished }),
   };
+}
+
+/** Median of the first intervals between frames, microseconds; `undefined` where there are too few to tell. */
+async function usualInterval(read: ReadAt, size: number): Promise<number | undefined> {
+  const intervals: number[] = [];
+  for await (const { durationUs } of readFrameTimes(read, size)) {
+    intervals.push(durationUs);
+    if (intervals.length === 100) break;
+  }
+  return intervals.length < 8 ? undefined : intervals.sort((a, b) => a - b)[intervals.length >> 1];
 }

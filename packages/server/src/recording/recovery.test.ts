@@ -228,6 +228,28 @@ describe("a file left behind", () => {
     expect(await hub.journal.list()).toEqual([]);
   });
 
+  it.each([
+    ["kernel", 60],
+    ["arrival", 1],
+  ] as const)(
+    "of a camera that is not as fast as said counts drops by the %s's own times",
+    async (timeSource, drops) => {
+      const { hub, camera } = await open();
+      const fragments = clip("mjpeg", 2).filter((_, i) => i !== 30);
+      await begin(hub, camera.source, { filename: "x", format: "fmp4" }, fragments);
+      await hub.service.stop({ cameraId: "camera0" });
+      await rm(join(hub.recordings, "x.mp4.json"));
+      // Said to give 60 frames a second, and gives 30.
+      await hub.journal.write({ ...entry, facts: { ...facts, fps: 60, timeSource } });
+      await hub.service.recover();
+      expect(hub.library.get("recording", "x.mp4")).toMatchObject({
+        state: "recovered",
+        frames: 59,
+        droppedFrames: drops,
+      });
+    },
+  );
+
   it("is finished wherever it was cut, with every whole fragment in it", async () => {
     const { hub, camera } = await open({ fragmentSeconds: 0.25 });
     await begin(hub, camera.source, { filename: "whole", format: "fmp4" }, clip("h264-aac", 2));

@@ -94,7 +94,8 @@ async function recoverSegment(
   const file = await recoverFile({
     path,
     keepFragmented: entry.format === "fmp4",
-    intervalUs: facts.fps > 0 ? 1e6 / facts.fps : undefined,
+    // What a network camera's rate is said to be need not be true.
+    ...(facts.timeSource === "kernel" && facts.fps > 0 ? { intervalUs: 1e6 / facts.fps } : {}),
   });
   const nowUs = clock.wallUs();
   const content: SegmentContent = {
