@@ -341,7 +341,11 @@ export class CameraImpl implements Camera {
     this.#cancelGrace = undefined;
     if (this.#device === undefined) return;
     const busy = /Device or resource busy|EBUSY/i.test(message);
-    this.#failure = { code: busy ? "camera_busy" : "capture_failed", message };
+    const isRemote = this.kind === "rtsp" || this.kind === "http";
+    this.#failure = {
+      code: busy ? "camera_busy" : "capture_failed",
+      message: isRemote ? `${message}. Check its address, port, path and password.` : message,
+    };
   }
 
   #clearFailure(): void {

@@ -313,7 +313,10 @@ export abstract class OnDemandSource implements FragmentSource {
       this.#openers.add(opener);
       this.#cancelStart ??= this.clock.after(this.startTimeoutMs, () => {
         this.#cancelStart = undefined;
-        this.failOpeners(this.#startTimeout());
+        const error = this.#startTimeout();
+        // Nobody has had a frame of it: the owner is to know that it does not work, also after it went idle.
+        if (this.#state === "starting") this.setState("failed", error.message);
+        this.failOpeners(error);
       });
     });
   }
