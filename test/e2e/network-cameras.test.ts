@@ -1,5 +1,6 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -182,4 +183,27 @@ it("says why a camera that is not there cannot be used", async () => {
   const status = await client.call("get_camera_status", { device: "camera100" });
   expect(status.status).toBe("ERROR");
   expect(JSON.stringify(status)).not.toContain("s3cret");
+});
+
+it("shows a camera that accepts and never answers as ERROR, with what to check", async () => {
+  const silent = createServer().listen(0, "127.0.0.1");
+  await new Promise((resolve) => silent.once("listening", resolve));
+  const address = silent.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  await using hub = await startHub({
+    env: {
+      OCELLI_DEVICES_V4L2: "false",
+      OCELLI_VIRTUAL_CAMERA: "never",
+      OCELLI_CAMERAS: JSON.stringify([{ url: `rtsp://127.0.0.1:${port}/silent` }]),
+      OCELLI_CAPTURE_START_TIMEOUT_SECONDS: "2",
+    },
+  });
+  await using client = await hub.rpc();
+  await expect(client.call("take_snapshot", { device: "camera100" })).rejects.toThrow(/no frame within 2 s/);
+  const status = await client.call("get_camera_status", { device: "camera100" });
+  expect(status).toMatchObject({
+    status: "ERROR",
+    error_message: expect.stringMatching(/address, port, path/),
+  });
+  silent.close();
 });

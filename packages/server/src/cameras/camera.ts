@@ -8,6 +8,7 @@
  * one with a problem is refused; after a failed capture the next lease simply tries again.
  */
 import { OcelliError } from "@ocelli/protocol";
+import { rateOf } from "../capture/rate.ts";
 import type { CaptureMode, CaptureState, FragmentSource } from "../capture/source.ts";
 import type { Clock } from "../clock/clock.ts";
 import type { CaptureInput, Device, DeviceCapabilities, DeviceKind } from "../devices/device.ts";
@@ -206,7 +207,7 @@ export class CameraImpl implements Camera {
     if (this.#capabilities !== undefined) return chooseMode(this.#capabilities, this.#settings.mode).mode;
     if (this.#learned === undefined) return undefined;
     const { codec, width, height, fps } = this.#learned;
-    return { format: fourccOf[codec], width, height, fps: measuredFps(this.#native) ?? fps };
+    return { format: fourccOf[codec], width, height, fps: rateOf(this.#native?.frameIntervalUs) ?? fps };
   }
 
   native(): NativeSource {
@@ -362,20 +363,12 @@ export class CameraImpl implements Camera {
       codec: track.codec,
       width: track.width,
       height: track.height,
-      fps: measuredFps(native) ?? this.#learned?.fps ?? 0,
+      fps: rateOf(native.frameIntervalUs) ?? this.#learned?.fps ?? 0,
     };
     if (JSON.stringify(learned) === JSON.stringify(this.#learned)) return;
     this.#learned = learned;
     this.#options.onLearned(learned);
   }
-}
-
-/** Frames a second by the intervals of late, which jitter with arrival; `undefined` while there are too few. */
-function measuredFps(source: FragmentSource | undefined): number | undefined {
-  const intervalUs = source?.frameIntervalUs;
-  if (intervalUs === undefined || intervalUs <= 0) return undefined;
-  const fps = 1e6 / intervalUs;
-  return fps < 5 ? Math.round(fps * 100) / 100 : Math.round(fps);
 }
 
 /** `WxH`, by width, then height, largest first. */

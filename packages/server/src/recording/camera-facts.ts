@@ -1,5 +1,6 @@
 /** What a sidecar says of the camera and its picture: its form in the journal, and how it is found. */
 import { z } from "zod";
+import { rateOf } from "../capture/rate.ts";
 import type { FragmentSource } from "../capture/source.ts";
 import type { CameraView } from "../events/catalogue.ts";
 import type { InitSegment } from "../media/fragment.ts";
@@ -27,8 +28,6 @@ export function cameraFacts(
   init: InitSegment,
 ): CameraFacts {
   const video = init.tracks.find((track) => track.kind === "video");
-  const { frameIntervalUs } = source;
-  const measuredFps = frameIntervalUs ? Math.round(1e9 / frameIntervalUs) / 1000 : 0;
   return {
     cameraName: view.name,
     device: {
@@ -38,7 +37,7 @@ export function cameraFacts(
     },
     codec: video?.codec ?? "",
     resolution: video?.kind === "video" ? `${video.width}x${video.height}` : "",
-    fps: modeFps > 0 ? modeFps : measuredFps,
+    fps: modeFps > 0 ? modeFps : (rateOf(source.frameIntervalUs) ?? 0),
     timeSource: source.timeSource,
   };
 }

@@ -1,5 +1,7 @@
 /** What the sidecar of a recording's file says. Pure; `library/` writes it. */
+
 import { basename } from "node:path";
+import { rateOf } from "../capture/rate.ts";
 import type { MediaGap, Sidecar } from "../library/contract.ts";
 import { isoOfUs } from "../library/sidecar.ts";
 import type { CameraFacts } from "./camera-facts.ts";
@@ -56,7 +58,8 @@ export function buildSidecar(
     format: "mp4",
     codec: facts.codec,
     resolution: facts.resolution,
-    fps: facts.fps,
+    // A network camera's rate may not have been known yet when the file began.
+    fps: facts.fps > 0 ? facts.fps : (rateOf(content.durationUs / (content.frames || 1)) ?? 0),
     bytes: content.bytes,
     createdAtUs: startedAtUs,
     timeSource: facts.timeSource,
