@@ -242,8 +242,9 @@ export abstract class OnDemandSource implements FragmentSource {
     this.#emitter.gap({ fromUs, toUs, reason });
   }
 
-  /** Hands a fragment to everybody. The first one of a run makes the source live. */
+  /** Hands a fragment to everybody. The first one of a run makes the source live; what comes from one that is ending is ignored. */
   protected publish(fragment: Fragment): void {
+    if (this.#session === undefined || this.#session.controller.signal.aborted) return;
     this.#init = fragment.init;
     const video = fragment.track.kind === "video";
     this.meter.add(
