@@ -27,7 +27,10 @@ import { EventBus } from "./events/bus.ts";
 import type { CameraView } from "./events/catalogue.ts";
 import { findFfmpeg } from "./ffmpeg/skills.ts";
 import { MediaLibrary } from "./library/library.ts";
+import { Retention } from "./library/retention.ts";
+import { retentionMigrations } from "./library/retention-policy.ts";
 import { DiskGuard } from "./library/storage-guard.ts";
+import { StorageReport } from "./library/storage-report.ts";
 import { LiveViews } from "./live/live-views.ts";
 import type { Log } from "./log/log.ts";
 import { Exporter } from "./recording/export.ts";
@@ -105,7 +108,11 @@ export class Hub {
     const ffmpeg = await findFfmpeg({ clock });
     signal?.throwIfAborted();
 
-    const database = openDatabase(data.database, [...keyMigrations, ...cameraMigrations]);
+    const database = openDatabase(data.database, [
+      ...keyMigrations,
+      ...cameraMigrations,
+      ...retentionMigrations,
+    ]);
     this.#started("database", () => database.close());
     const keys = new ApiKeys({ database, clock });
     const links = new LinkSigner({ clock });
@@ -138,6 +145,12 @@ export class Hub {
       },
     });
     this.#started("storage guard", () => storage.close());
+    const retention = new Retention({
+      ...{ library, storage, database, clock, bus },
+      log: log.child({ part: "retention" }),
+      intervalMs: config.retention.checkSeconds * 1000,
+    });
+    this.#started("retention", () => retention.close());
     signal?.throwIfAborted();
 
     const cameras = new CameraRegistry({
@@ -200,6 +213,8 @@ export class Hub {
       recordings,
       snapshots,
       exports,
+      storageReport: new StorageReport({ storage, library }),
+      retention,
       auth,
       links,
       version,

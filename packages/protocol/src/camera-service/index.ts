@@ -6,5 +6,7 @@ export * from "./notifications.ts";
 export * from "./read-params.ts";
 export * from "./results.ts";
 export * from "./roles.ts";
+export * from "./schedule-methods.ts";
+export * from "./storage-methods.ts";
 export * from "./values.ts";
 export * from "./vocabulary.ts";

@@ -2,6 +2,8 @@
 import { z } from "zod";
 import { method } from "./method.ts";
 import * as results from "./results.ts";
+import { scheduleMethods } from "./schedule-methods.ts";
+import { storageMethods } from "./storage-methods.ts";
 import {
   credential,
   deviceName,
@@ -94,6 +96,8 @@ export const methods = {
     },
     results.exportedSchema,
   ),
+  ...scheduleMethods,
+  ...storageMethods,
 } as const;
 
 export type MethodName = keyof typeof methods;

@@ -170,6 +170,11 @@ export const configSchema = z.strictObject({
       checkSeconds: seconds(2, "How often free space is measured", 0.1, 3600),
     })
     .prefault({}),
+  retention: z
+    .strictObject({
+      checkSeconds: seconds(5, "How often the limits of the retention policies are looked at", 0.1, 3600),
+    })
+    .prefault({}),
   snapshots: z
     .strictObject({
       warmUpFrames: described(

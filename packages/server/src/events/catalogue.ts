@@ -78,6 +78,8 @@ export interface EventCatalogue {
   };
   "snapshot.taken": { cameraId: string; filename: string; bytes: number; resolution: string };
   "storage.level": { level: "ok" | "low" | "critical"; freeBytes: number; totalBytes: number };
+  /** What one pass deleted, and which limits asked for it: `age`, `size`, `free`. */
+  "retention.deleted": { recordings: number; snapshots: number; bytes: number; reasons: readonly string[] };
   "clock.step": { stepUs: number };
   "export.progress": {
     exportId: string;

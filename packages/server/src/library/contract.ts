@@ -99,6 +99,9 @@ export interface StorageState {
   readonly level: StorageLevel;
   readonly freeBytes: number;
   readonly totalBytes: number;
+  /** Free bytes below which the levels `low` and `critical` begin. */
+  readonly lowBytes?: number;
+  readonly criticalBytes?: number;
 }
 
 /** Watches free space where the data goes. */

@@ -18,6 +18,7 @@ import { describeFile } from "./describe.ts";
 import { openIndex, setAside } from "./index-file.ts";
 import { type IndexRow, isCorruption, type MediaIndex } from "./media-index.ts";
 import { checkName, completeName, toBaseName, withSuffix } from "./names.ts";
+import type { OldMedium } from "./oldest-first.ts";
 import { runRebuild } from "./rebuild.ts";
 import { type FileStamp, importedReason, stampOf } from "./reconcile.ts";
 import { parseSidecar, readSidecar, sidecarPath, writeSidecar } from "./sidecar.ts";
@@ -136,6 +137,21 @@ export class MediaLibrary implements Library {
   /** How many finished media there are and how much room they take. */
   usage(kind: MediaKind): { readonly files: number; readonly bytes: number } {
     return this.#withIndex((index) => index.usage(kind));
+  }
+
+  /** Size of the finished media of each camera that has any. */
+  usageByCamera(kind: MediaKind): { readonly cameraId: string; readonly bytes: number }[] {
+    return this.#withIndex((index) => index.usageByCamera(kind));
+  }
+
+  /** Finished media of a camera, oldest first, after a place in that order. */
+  oldest(
+    kind: MediaKind,
+    cameraId: string,
+    limit: number,
+    after: { readonly modifiedAtUs: number; readonly id: number } = { modifiedAtUs: -1, id: -1 },
+  ): OldMedium[] {
+    return this.#withIndex((index) => index.oldest(kind, cameraId, limit, after));
   }
 
   /** What is being written, or was when the hub died. */

@@ -16,6 +16,7 @@ import {
 } from "../store/database.ts";
 import type { MediaKind, Sidecar } from "./contract.ts";
 import { stemOf } from "./names.ts";
+import type { OldMedium } from "./oldest-first.ts";
 
 export const libraryMigrations: readonly Migration[] = [
   {
@@ -96,6 +97,8 @@ export class MediaIndex {
   readonly #usage: Query<{ files: number; bytes: number }>;
   readonly #usageOfCamera: Query<{ files: number; bytes: number }>;
   readonly #namesAfter: Query<{ filename: string; writing: boolean }>;
+  readonly #oldestOfCamera: Query<OldMedium>;
+  readonly #usageByCamera: Query<{ cameraId: string; bytes: number }>;
 
   /** @throws OcelliError `storage_failed` */
   constructor(path: string, options: { readonly busyTimeoutMs?: number } = {}) {
@@ -153,6 +156,23 @@ export class MediaIndex {
       "SELECT filename, writing FROM media WHERE kind = ? AND filename > ? ORDER BY filename LIMIT ?",
       (value) => ({ filename: text(value, "filename"), writing: integer(value, "writing") === 1 }),
     );
+    this.#oldestOfCamera = database.query(
+      `SELECT id, kind, filename, camera_id, bytes, modified_at_us FROM media
+       WHERE kind = ? AND writing = 0 AND camera_id = ? AND (modified_at_us, id) > (?, ?)
+       ORDER BY modified_at_us, id LIMIT ?`,
+      (value) => ({
+        id: integer(value, "id"),
+        kind: kindOf(text(value, "kind")),
+        filename: text(value, "filename"),
+        cameraId: text(value, "camera_id"),
+        bytes: integer(value, "bytes"),
+        modifiedAtUs: integer(value, "modified_at_us"),
+      }),
+    );
+    this.#usageByCamera = database.query(
+      "SELECT camera_id, bytes FROM media_usage WHERE kind = ? AND files > 0",
+      (value) => ({ cameraId: text(value, "camera_id"), bytes: integer(value, "bytes") }),
+    );
   }
 
   transaction<T>(work: () => T): T {
@@ -198,6 +218,20 @@ export class MediaIndex {
   usage(kind: MediaKind, cameraId?: string): { files: number; bytes: number } {
     const usage = cameraId === undefined ? this.#usage.get(kind) : this.#usageOfCamera.get(kind, cameraId);
     return usage ?? { files: 0, bytes: 0 };
+  }
+
+  usageByCamera(kind: MediaKind): { cameraId: string; bytes: number }[] {
+    return this.#usageByCamera.all(kind);
+  }
+
+  /** Finished media of a camera after a place in that order, oldest first. */
+  oldest(
+    kind: MediaKind,
+    cameraId: string,
+    limit: number,
+    after: { modifiedAtUs: number; id: number },
+  ): OldMedium[] {
+    return this.#oldestOfCamera.all(kind, cameraId, after.modifiedAtUs, after.id, limit);
   }
 
   writing(): IndexRow[] {

@@ -166,7 +166,14 @@ export class DiskGuard implements StorageGuard {
     this.#failing = false;
     const previous = this.#state.level;
     const level = nextLevel(previous, measured, this.#limits);
-    this.#state = { level, freeBytes: measured.freeBytes, totalBytes: measured.totalBytes };
+    const { low, critical } = thresholds(measured.totalBytes, this.#limits);
+    this.#state = {
+      level,
+      freeBytes: measured.freeBytes,
+      totalBytes: measured.totalBytes,
+      lowBytes: Math.round(low),
+      criticalBytes: Math.round(critical),
+    };
     if (level !== previous && !this.#closed) {
       const { freeBytes, totalBytes } = measured;
       if (level === "ok") log.info({ freeBytes, totalBytes }, "there is enough storage space again");

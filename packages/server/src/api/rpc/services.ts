@@ -4,6 +4,8 @@ import type { LinkSigner } from "../../auth/sign.ts";
 import type { Cameras } from "../../cameras/contract.ts";
 import type { Clock } from "../../clock/clock.ts";
 import type { Library } from "../../library/contract.ts";
+import type { Retention } from "../../library/retention.ts";
+import type { StorageReport } from "../../library/storage-report.ts";
 import type { Log } from "../../log/log.ts";
 import type { Exports, Recordings } from "../../recording/contract.ts";
 import type { Snapshots } from "../../snapshots/contract.ts";
@@ -14,6 +16,8 @@ export interface RpcServices {
   readonly snapshots: Snapshots;
   readonly exports: Exports;
   readonly library: Library;
+  readonly storageReport: Pick<StorageReport, "measure">;
+  readonly retention: Pick<Retention, "policies" | "set" | "cleanup">;
   readonly auth: Authenticator;
   readonly links: LinkSigner;
   readonly clock: Clock;

@@ -12,7 +12,9 @@ import {
 } from "./files.ts";
 import type { MethodTable } from "./method.ts";
 import { startRecording, stopRecording } from "./recordings.ts";
+import { scheduleImplementations } from "./schedules.ts";
 import { takeSnapshot } from "./snapshots.ts";
+import { storageImplementations } from "./storage.ts";
 
 export const implementations: MethodTable = {
   ping,
@@ -31,4 +33,6 @@ export const implementations: MethodTable = {
   delete_recording: deleteRecording,
   delete_snapshot: deleteSnapshot,
   export_recording: exportRecording,
+  ...scheduleImplementations,
+  ...storageImplementations,
 };

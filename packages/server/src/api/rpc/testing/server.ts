@@ -13,6 +13,7 @@ import { FakeClock } from "../../../clock/fake-clock.ts";
 import { EventBus } from "../../../events/bus.ts";
 import { openDatabase } from "../../../store/database.ts";
 import { createRpcEndpoint, type RpcEndpointOptions, rpcSocketOptions } from "../endpoint.ts";
+import { fakeManagement } from "./fake-management.ts";
 import {
   cameraView,
   FakeCameras,
@@ -72,6 +73,7 @@ export async function startTestServer(options: TestServerOptions = {}) {
     snapshots,
     exports,
     library,
+    ...fakeManagement(),
     auth,
     links,
     bus,
