@@ -3,16 +3,8 @@ import { ascii, box, fullBox, u32, u64 } from "./box-builder.ts";
 import { childBoxes } from "./box-reader.ts";
 import { FragmentParser, makeFragment, type RawFrame } from "./fragment-parser.ts";
 import { parseInitSegment } from "./init-segment.ts";
-import {
-  type Clip,
-  type ClipOptions,
-  clipStartUs,
-  fragmentsOf,
-  makeClip,
-  rawFrames,
-} from "./testing/clips.ts";
+import { type ClipOptions, clipStartUs, fragmentsOf, makeClip, rawFrames } from "./testing/clips.ts";
 import { random } from "./testing/random.ts";
-import { TwoPipeParser } from "./two-pipe-parser.ts";
 
 function parse(bytes: Buffer, chunkBytes = bytes.length): { frames: RawFrame[]; parser: FragmentParser } {
   const parser = new FragmentParser();
@@ -26,8 +18,8 @@ function parse(bytes: Buffer, chunkBytes = bytes.length): { frames: RawFrame[]; 
 const facts = { offsetUs: 0, sequence: 1, capturedAtUs: 2, receivedAtMonoUs: 3, discontinuity: false };
 
 /** Everything but what comes in, so that a broken clip is found by its own test. */
-const clips = new Map<string, Clip>();
-const clipOf = (name: string): Clip => {
+const clips = new Map<string, Buffer>();
+const clipOf = (name: string): Buffer => {
   const clip = clips.get(name);
   if (!clip) throw new Error(`no clip ${name}`);
   return clip;
@@ -51,13 +43,13 @@ describe("FragmentParser with what ffmpeg writes", () => {
     ["hevc", "hevc", /^hvc1\.1\.6\.L\d+(\.[0-9A-F]+)*$/],
     ["av1", "av1", /^av01\.0\.\d\dM\.08$/],
   ])("knows the track of %s", (name, codec, codecString) => {
-    const track = parse(clipOf(name).video).parser.init?.tracks[0];
+    const track = parse(clipOf(name)).parser.init?.tracks[0];
     expect(track).toMatchObject({ kind: "video", id: 1, codec, width: 96, height: 64, timescale: 1_000_000 });
     expect(track?.codecString).toMatch(codecString);
   });
 
   it("gives the same frames for any chunking", () => {
-    const { video } = clipOf("h264");
+    const video = clipOf("h264");
     const whole = parse(video).frames;
     expect(whole).toHaveLength(10);
     for (const size of [1, 13, 1000]) {
@@ -68,7 +60,7 @@ describe("FragmentParser with what ffmpeg writes", () => {
   });
 
   it("gives absolute times, and keyframes only where they are", () => {
-    const { frames } = parse(clipOf("h264").video);
+    const { frames } = parse(clipOf("h264"));
     const shown = frames.map((frame) => frame.ptsUs).sort((a, b) => a - b);
     expect(shown).toEqual(Array.from({ length: 10 }, (_, i) => clipStartUs + i * 100_000));
     expect(frames.map((frame) => frame.keyframe)).toEqual([true, ...Array(7).fill(false), true, false]);
@@ -81,14 +73,14 @@ describe("FragmentParser with what ffmpeg writes", () => {
   });
 
   it("gives whole JPEGs as samples", () => {
-    for (const { sample } of parse(clipOf("mjpeg").video).frames) {
+    for (const { sample } of parse(clipOf("mjpeg")).frames) {
       expect(sample.subarray(0, 2)).toEqual(Buffer.from([0xff, 0xd8]));
       expect(sample.subarray(-2)).toEqual(Buffer.from([0xff, 0xd9]));
     }
   });
 
   it("has the same fingerprint for two runs with the same settings only", async () => {
-    const fingerprint = (clip: Clip) => parse(clip.video).parser.init?.fingerprint;
+    const fingerprint = (clip: Buffer) => parse(clip).parser.init?.fingerprint;
     const again = await makeClip({ video: "mjpeg", frames: 3, fps: 5 });
     const other = await makeClip({ video: "mjpeg", frames: 3, size: "64x64" });
     expect(fingerprint(again)).toBe(fingerprint(clipOf("mjpeg")));
@@ -96,7 +88,7 @@ describe("FragmentParser with what ffmpeg writes", () => {
   });
 
   it("tells a torn last frame by what is pending", () => {
-    const { video } = clipOf("mjpeg");
+    const video = clipOf("mjpeg");
     const { frames, parser } = parse(video.subarray(0, -10));
     expect(frames).toHaveLength(4);
     expect(parser.pendingBytes).toBeGreaterThan(0);
@@ -147,8 +139,8 @@ describe("makeFragment", () => {
   });
 });
 
-describe("TwoPipeParser", () => {
-  it.each(["aac", "opus"])("joins video and %s into one stream with two tracks", (name) => {
+describe("FragmentParser with sound", () => {
+  it.each(["aac", "opus"])("gives the frames of both tracks, with %s", (name) => {
     const frames = rawFrames(clipOf(name));
     const init = frames[0]?.init;
     expect(init?.tracks).toMatchObject([
@@ -171,31 +163,11 @@ describe("TwoPipeParser", () => {
     const spacing = new Set(audio.slice(1).map((frame, i) => frame.dtsTicks - (audio[i]?.dtsTicks ?? 0)));
     expect([...spacing]).toEqual([name === "aac" ? 1024 : 960]);
   });
-
-  it("waits for both headers and drops sound before the first picture", () => {
-    const clip = clipOf("aac");
-    const parser = new TwoPipeParser();
-    expect(parser.pushAudio(Buffer.from(clip.audio ?? []))).toEqual([]);
-    const frames = parser.pushVideo(Buffer.from(clip.video));
-    expect(frames.map((frame) => frame.track.kind)).toEqual(Array(10).fill("video"));
-    const late = new TwoPipeParser();
-    expect(late.pushVideo(Buffer.from(clip.video))).toEqual([]);
-    expect(late.pushAudio(Buffer.from(clip.audio ?? []))[0]?.track.kind).toBe("video");
-  });
-
-  it("refuses a pipe with other tracks than its own", () => {
-    const clip = clipOf("aac");
-    const parser = new TwoPipeParser();
-    parser.pushVideo(Buffer.from(clip.video));
-    expect(() => parser.pushAudio(Buffer.from(clip.video))).toThrow(
-      expect.objectContaining({ code: "media_malformed" }),
-    );
-  });
 });
 
 describe("FragmentParser with what other writers do", () => {
   /** Init segment of a real clip, and frames of our own making behind it. */
-  const header = (): Buffer => parse(clipOf("mjpeg").video).parser.init?.bytes ?? Buffer.alloc(0);
+  const header = (): Buffer => parse(clipOf("mjpeg")).parser.init?.bytes ?? Buffer.alloc(0);
   const parts = [Buffer.from("first"), Buffer.from("second!"), Buffer.from("third")];
 
   function fragment(options: {
@@ -253,40 +225,40 @@ describe("FragmentParser with what other writers do", () => {
   });
 
   it("takes the time from prft where tfdt counts from the start of the run", () => {
-    const relative = Buffer.from(clipOf("h264").video);
+    const relative = Buffer.from(clipOf("h264"));
     // As ffmpeg writes it without frag_discont.
     const first = relative.readBigUInt64BE(relative.indexOf("tfdt") + 8);
     for (let at = relative.indexOf("tfdt"); at >= 0; at = relative.indexOf("tfdt", at + 4)) {
       relative.writeBigUInt64BE(relative.readBigUInt64BE(at + 8) - first, at + 8);
     }
-    const expected = parse(clipOf("h264").video).frames;
+    const expected = parse(clipOf("h264")).frames;
     expect(parse(relative).frames.map((frame) => [frame.ptsUs, frame.dtsUs])).toEqual(
       expected.map((frame) => [frame.ptsUs, frame.dtsUs]),
     );
   });
 
   it.each<[string, () => Buffer]>([
-    ["a fragment before the header", () => clipOf("mjpeg").video.subarray(header().length)],
+    ["a fragment before the header", () => clipOf("mjpeg").subarray(header().length)],
     ["a moov without tracks", () => box("moov", box("mvhd"))],
     ["a moov that announces no fragments", () => withoutBox(header(), "mvex")],
     [
       "samples outside the mdat",
-      () => replaced(clipOf("mjpeg").video, /trun/, (bytes, at) => bytes.writeUInt32BE(9e6, at + 12)),
+      () => replaced(clipOf("mjpeg"), /trun/, (bytes, at) => bytes.writeUInt32BE(9e6, at + 12)),
     ],
     [
       "an absurd count of samples",
-      () => replaced(clipOf("mjpeg").video, /trun/, (bytes, at) => bytes.writeUInt32BE(4e9, at + 8)),
+      () => replaced(clipOf("mjpeg"), /trun/, (bytes, at) => bytes.writeUInt32BE(4e9, at + 8)),
     ],
     [
       "a track unknown to the moov",
-      () => replaced(clipOf("mjpeg").video, /tfhd/, (bytes, at) => bytes.writeUInt32BE(9, at + 8)),
+      () => replaced(clipOf("mjpeg"), /tfhd/, (bytes, at) => bytes.writeUInt32BE(9, at + 8)),
     ],
   ])("refuses %s", (_, bytes) => {
     expect(() => parse(bytes())).toThrow(expect.objectContaining({ code: "media_malformed" }));
   });
 
   it("names a codec that it does not carry", () => {
-    const vp9 = replaced(clipOf("mjpeg").video, /mp4v/, (bytes, at) => bytes.write("vp09", at, "latin1"));
+    const vp9 = replaced(clipOf("mjpeg"), /mp4v/, (bytes, at) => bytes.write("vp09", at, "latin1"));
     expect(() => parse(vp9)).toThrow(
       expect.objectContaining({ code: "unsupported", details: { codec: "vp09" } }),
     );
@@ -294,7 +266,7 @@ describe("FragmentParser with what other writers do", () => {
 
   it("throws only its own errors at damaged and random bytes", () => {
     const next = random(7);
-    const sources = ["mjpeg", "h264", "hevc", "aac"].map((name) => clipOf(name).video);
+    const sources = ["mjpeg", "h264", "hevc", "aac"].map((name) => clipOf(name));
     for (let i = 0; i < 10_000; i++) {
       const source = sources[i % sources.length] ?? Buffer.alloc(0);
       const bytes = next() < 0.8 ? Buffer.from(source.subarray(0, 4000)) : Buffer.alloc(60);

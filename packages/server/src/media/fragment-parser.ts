@@ -21,8 +21,7 @@ import { readTrafs, type SampleDefaults, type SampleRun } from "./track-fragment
  *
  * Times. A video frame's `prft` holds its absolute presentation time; `tfdt` may count from the start of the
  * run. ffmpeg writes no `prft` for audio, so the capture should add `+frag_discont` to its movflags: then
- * `tfdt` is absolute in every track. (One output with both tracks gives wrong times now and then, whatever the
- * flags: see `two-pipe-parser.ts`.) Without it, audio is taken to start together with the video. Audio that
+ * `tfdt` is absolute in every track. Without it, audio is taken to start together with the video. Audio that
  * comes before the first video frame is dropped, since its time cannot be known and no picture goes with it; so
  * are frames for which ffmpeg itself had no time (the first of an RTSP stream with B-frames).
  */

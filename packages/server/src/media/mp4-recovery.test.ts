@@ -168,7 +168,7 @@ describe("scanRecording", () => {
       Buffer.alloc(0),
       Buffer.alloc(5000),
       Buffer.from("plain text, not media"),
-      foreign.video,
+      foreign,
     ]) {
       const found = await scan(bytes);
       expect(found).toMatchObject({ state: "unusable", validLength: 0, index: undefined });

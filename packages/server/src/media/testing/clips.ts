@@ -3,13 +3,16 @@ import { once } from "node:events";
 import type { Fragment } from "../fragment.ts";
 import { FragmentParser, makeFragment, type RawFrame } from "../fragment-parser.ts";
 import { type HybridMp4Options, HybridMp4Writer } from "../mp4-writer.ts";
-import { TwoPipeParser } from "../two-pipe-parser.ts";
 
 /** Small real clips made by ffmpeg as the capture makes them, and a look at files with ffprobe and ffmpeg. */
 
-const outputArgs = [
+const movFlags = "+empty_moov+default_base_moof+skip_trailer+frag_discont";
+const outputArgs = (withAudio: boolean): string[] => [
   ...["-copyts", "-avoid_negative_ts", "disabled", "-video_track_timescale", "1000000", "-write_prft", "pts"],
-  ...["-movflags", "+frag_every_frame+empty_moov+default_base_moof+skip_trailer+frag_discont", "-f", "mp4"],
+  ...(withAudio
+    ? ["-movflags", movFlags, "-frag_duration", "1"]
+    : ["-movflags", `${movFlags}+frag_every_frame`]),
+  ...["-f", "mp4", "pipe:1"],
 ];
 
 /** Times of the clips start here, far enough from zero for frames that are decoded before they are shown. */
@@ -39,49 +42,34 @@ export interface ClipOptions {
   readonly size?: string;
 }
 
-export interface Clip {
-  readonly video: Buffer;
-  readonly audio: Buffer | undefined;
-}
-
-export async function makeClip(options: ClipOptions): Promise<Clip> {
-  const { frames = 20, fps = 10, size = "96x64" } = options;
+/** @returns what ffmpeg writes to its stdout */
+export async function makeClip(options: ClipOptions): Promise<Buffer> {
+  const { frames = 20, fps = 10, size = "96x64", audio } = options;
   const start = `setpts=PTS+${clipStartUs / 1e6}/TB`;
+  const seconds = frames / fps;
   const args = ["-hide_banner", "-loglevel", "error"];
-  args.push("-f", "lavfi", "-i", `testsrc2=size=${size}:rate=${fps}:duration=${frames / fps},${start}`);
-  if (options.audio)
-    args.push("-f", "lavfi", "-i", `sine=duration=${frames / fps}:sample_rate=48000,a${start}`);
-  args.push("-map", "0:v", ...videoArgs[options.video], ...outputArgs, "pipe:1");
-  if (options.audio) args.push("-map", "1:a", "-c:a", options.audio, ...outputArgs, "pipe:3");
-  const child = spawn("ffmpeg", args, {
-    stdio: ["ignore", "pipe", "inherit", options.audio ? "pipe" : "ignore"],
-  });
-  const gather = (stream: unknown): Buffer[] => {
-    const chunks: Buffer[] = [];
-    if (stream && typeof stream === "object" && "on" in stream && typeof stream.on === "function") {
-      stream.on("data", (chunk: Buffer) => chunks.push(chunk));
-    }
-    return chunks;
-  };
-  const video = gather(child.stdout);
-  const audio = gather(child.stdio[3]);
+  args.push("-f", "lavfi", "-i", `testsrc2=size=${size}:rate=${fps}:duration=${seconds},${start}`);
+  if (audio) args.push("-f", "lavfi", "-i", `sine=duration=${seconds}:sample_rate=48000,a${start}`);
+  args.push("-map", "0:v", ...videoArgs[options.video]);
+  if (audio) args.push("-map", "1:a", "-c:a", audio);
+  args.push(...outputArgs(audio !== undefined));
+  const child = spawn("ffmpeg", args, { stdio: ["ignore", "pipe", "inherit"] });
+  const chunks: Buffer[] = [];
+  child.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
   const [code] = await once(child, "close");
   if (code !== 0) throw new Error(`ffmpeg ended with ${code}`);
-  return { video: Buffer.concat(video), audio: options.audio ? Buffer.concat(audio) : undefined };
+  return Buffer.concat(chunks);
 }
 
-/** The clip's frames in the order of their decode times, as a capture would bring them. */
-export function rawFrames(clip: Clip): RawFrame[] {
-  if (!clip.audio) return new FragmentParser().push(Buffer.from(clip.video));
-  const parser = new TwoPipeParser();
-  const frames = [...parser.pushVideo(Buffer.from(clip.video)), ...parser.pushAudio(Buffer.from(clip.audio))];
-  return frames.sort((a, b) => a.dtsUs - b.dtsUs);
+/** The clip's frames in the order of their decode times. */
+export function rawFrames(clip: Buffer): RawFrame[] {
+  return new FragmentParser().push(Buffer.from(clip)).sort((a, b) => a.dtsUs - b.dtsUs);
 }
 
 /** Epoch microseconds of media time 0 in the clips. */
 export const epochUs = 1_750_000_000_000_000;
 
-export function fragmentsOf(clip: Clip, offsetUs = 0): Fragment[] {
+export function fragmentsOf(clip: Buffer, offsetUs = 0): Fragment[] {
   return rawFrames(clip).map((frame, sequence) =>
     makeFragment(frame, {
       offsetUs,
