@@ -57,8 +57,9 @@ class Viewer {
       return;
     }
     this.bytes += data.length;
-    const mdhd = data.indexOf("mdhd");
-    if (data.includes("moov")) {
+    // By its place: pictures hold any four letters sooner or later.
+    if (data.toString("latin1", 4, 8) !== "moof") {
+      const mdhd = data.indexOf("mdhd");
       this.#timescale = data.readUInt32BE(mdhd + (data[mdhd + 4] === 1 ? 24 : 16));
       this.#fresh = true;
       return;
