@@ -236,6 +236,24 @@ describe("numbers", () => {
     expect(registry.find("camera110").view().busPath).toBe("rtsp://h/new");
   });
 
+  it("given by the configuration are not taken by cameras without one that are named before", async () => {
+    const registry = await run(
+      new FakeProvider(rtsp("rtsp://h/1"), rtsp("rtsp://h/2", { wantedNumber: 100 })),
+    );
+    expect(registry.find("camera100").view().busPath).toBe("rtsp://h/2");
+    expect(ids(registry)).toEqual(["camera100", "camera101"]);
+  });
+
+  it("stay over restarts where the one given belongs to another camera", async () => {
+    const always = { virtual: { provider: new FakeProvider(virtual), mode: "always" as const } };
+    await (await run(new FakeProvider(), always)).close();
+    for (let start = 0; start < 3; start++) {
+      const registry = await run(new FakeProvider(rtsp("rtsp://h/1", { wantedNumber: 100 })));
+      expect(ids(registry)).toEqual(["camera101"]);
+      await registry.close();
+    }
+  });
+
   it("of network cameras no longer configured are kept, but not listed", async () => {
     await (await run(new FakeProvider(rtsp("rtsp://h/1")))).close();
     const registry = await run(new FakeProvider(rtsp("rtsp://h/2")));

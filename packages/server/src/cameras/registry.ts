@@ -158,7 +158,9 @@ export class CameraRegistry implements Cameras {
       if (type === "lost") present.delete(deviceKey(device));
       else present.set(deviceKey(device), device);
     }
-    const devices = [...present.values()].sort((a, b) => nodeNumber(a.node) - nodeNumber(b.node));
+    const devices = [...present.values()].sort(
+      (a, b) => claim(a) - claim(b) || nodeNumber(a.node) - nodeNumber(b.node),
+    );
     for (const device of devices) {
       const entry = this.#entryFor(
         device,
@@ -226,6 +228,13 @@ export class CameraRegistry implements Cameras {
       atWanted.record.kind === device.kind
     ) {
       return atWanted;
+    }
+    if (wanted !== undefined && atWanted !== undefined) {
+      this.#options.log.warn(
+        { wanted, name: device.name },
+        "the number given to a camera belongs to another one; it gets a free one instead",
+      );
+      if (known !== undefined) return known;
     }
     const entry = this.#addEntry({
       number: this.#freeNumber(device),
@@ -348,6 +357,11 @@ function isListed(entry: Entry): boolean {
 function deviceKey(device: Device): string {
   const { kind, node, identity } = device;
   return node === undefined ? `${kind} ${identity.busPath} ${identity.index}` : `${kind} ${node}`;
+}
+
+/** A number given by the configuration goes before what others would take by themselves. */
+function claim(device: Device): number {
+  return device.wantedNumber === undefined ? 1 : 0;
 }
 
 function nodeNumber(node: string | undefined): number {

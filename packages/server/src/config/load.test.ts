@@ -84,6 +84,12 @@ describe("configuration", () => {
       /"soon" is not allowed; allowed is a number from 0 to 3600/,
     ],
     [{ argv: ["--data-dir"] }, /--data-dir: needs a value/],
+    [
+      { env: { OCELLI_CAMERAS: '[{"url":"rtsp://h/a","number":100},{"url":"rtsp://h/b","number":100}]' } },
+      /cameras\.1\.number: 100 is given to another camera/,
+    ],
+    [{ env: { OCELLI_ANONYMOUS_NETWORKS: "10.0.0.0/33" } }, /anonymous\.networks\.0: .*10\.0\.0\.0\/33/],
+    [{ env: { OCELLI_VIRTUAL_SIZE: "161x121" } }, /virtual\.size: .*161x121/],
     [{ argv: ["--config", "/nonexistent.yaml"] }, /nonexistent\.yaml/],
   ])("refuses %j and says why", (sources, message) => {
     expect(refusal(sources as Partial<ConfigSources>)).toMatch(message);
@@ -101,6 +107,12 @@ describe("configuration", () => {
   it("never repeats a secret", () => {
     expect(refusal({ env: { OCELLI_ADMIN_KEY: "short-secret" } })).not.toContain("short-secret");
     expect(refusal({ env: { OCELLI_CAMERAS: '[{"url":"rtsp://u:pw@h/","x":1}]' } })).not.toContain("pw");
+  });
+
+  it("never repeats a line of a file that is no YAML", () => {
+    const message = refusal({ argv: ["--config", yaml("logLevel: info\nadminKey: [very-secret\nx: }\n")] });
+    expect(message).toMatch(/line \d/);
+    expect(message).not.toContain("very-secret");
   });
 
   it("documents every setting", () => {

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
-import { OcelliError } from "@ocelli/protocol";
+import { messageOf, OcelliError } from "@ocelli/protocol";
 import { parse as parseYaml } from "yaml";
 import type { z } from "zod";
 import { type Config, configSchema } from "./schema.ts";
@@ -104,7 +104,9 @@ function mergeFile(tree: Tree, file: string, origin: Map<string, string>, proble
   try {
     content = parseYaml(readFileSync(file, "utf8"));
   } catch (error) {
-    problems.push({ where: file, text: error instanceof Error ? error.message : String(error) });
+    // The first line says what and where; the others repeat the file, secrets and all.
+    const [text = ""] = messageOf(error).split("\n", 1);
+    problems.push({ where: file, text: text.replace(/:$/, "") });
     return;
   }
   if (content === null || content === undefined) return;

@@ -33,6 +33,21 @@ const pictureSize = z
   .string()
   .regex(/^[1-9][0-9]{1,4}x[1-9][0-9]{1,4}$/, "must be WIDTHxHEIGHT, such as 640x480");
 
+/** Room for the pattern's blocks, and what ffmpeg's encoders and a small machine can do. */
+const patternSize = pictureSize.refine((value) => {
+  const [width = 0, height = 0] = value.split("x").map(Number);
+  const even = width % 2 === 0 && height % 2 === 0;
+  return even && width >= 320 && width <= 4096 && height >= 48 && height <= 2160;
+}, "must be even numbers from 320x48 to 4096x2160");
+
+const addressOrNetwork = z.union([z.ipv4(), z.ipv6(), z.cidrv4(), z.cidrv6()]);
+const network = z
+  .string()
+  .refine(
+    (value) => addressOrNetwork.safeParse(value).success,
+    "must be an address or a CIDR network, such as 192.168.1.0/24 or ::1/128",
+  );
+
 const cameraUrl = z
   .string()
   .regex(
@@ -47,6 +62,21 @@ export const networkCameraSchema = z.strictObject({
   transport: z.enum(["tcp", "udp"]).default("tcp"),
   audio: z.boolean().default(true),
 });
+
+function refuseSharedNumbers(
+  cameras: readonly { readonly number?: number | undefined }[],
+  context: z.RefinementCtx,
+): void {
+  const seen = new Set<number>();
+  for (const [index, { number }] of cameras.entries()) {
+    if (number === undefined) continue;
+    if (seen.has(number)) {
+      const message = `${number} is given to another camera already`;
+      context.addIssue({ code: "custom", path: [index, "number"], message });
+    }
+    seen.add(number);
+  }
+}
 
 export const defaultListen: readonly string[] = ["0.0.0.0:8002", "0.0.0.0:8080"];
 
@@ -77,7 +107,7 @@ export const configSchema = z.strictObject({
   ),
   virtual: z
     .strictObject({
-      size: described(pictureSize.default("640x480"), "Picture size of a virtual camera"),
+      size: described(patternSize.default("640x480"), "Picture size of a virtual camera"),
       fps: described(z.number().int().min(1).max(120).default(30), "Frame rate of a virtual camera", {
         unit: "frames/s",
       }),
@@ -86,7 +116,7 @@ export const configSchema = z.strictObject({
     })
     .prefault({}),
   cameras: described(
-    z.array(networkCameraSchema).max(500).default([]),
+    z.array(networkCameraSchema).max(500).superRefine(refuseSharedNumbers).default([]),
     "Network and file cameras: a list of {url, name, number (from 100), transport: tcp|udp, audio}",
     { secret: true },
   ),
@@ -148,6 +178,12 @@ export const configSchema = z.strictObject({
         64,
         "How far a slow disk may fall behind before the recording ends with an error",
       ),
+      warmUpSeconds: seconds(
+        15,
+        "How long before the start of a scheduled recording its camera is opened",
+        0,
+        600,
+      ),
       cameraAbsentSeconds: seconds(
         0,
         "End a recording whose camera has been away for this long; 0 waits for ever",
@@ -189,7 +225,7 @@ export const configSchema = z.strictObject({
       enabled: described(z.boolean().default(false), "Let clients without a key in, for the older protocols"),
       role: described(z.enum(["viewer", "operator", "admin"]).default("operator"), "What they may do"),
       networks: described(
-        z.array(z.string()).default(["127.0.0.0/8", "::1/128"]),
+        z.array(network).default(["127.0.0.0/8", "::1/128"]),
         "From which networks, judged by the socket's address",
       ),
     })
