@@ -37,6 +37,8 @@ import { Exporter } from "./recording/export.ts";
 import { frameTimesCsv } from "./recording/frame-times.ts";
 import { RecordingJournal } from "./recording/journal.ts";
 import { RecordingService } from "./recording/recordings.ts";
+import { scheduleMigrations } from "./recording/schedule-store.ts";
+import { Schedules } from "./recording/schedules.ts";
 import { SnapshotService } from "./snapshots/snapshots.ts";
 import { createDataDir, lockDataDir } from "./store/data-dir.ts";
 import { openDatabase } from "./store/database.ts";
@@ -112,6 +114,7 @@ export class Hub {
       ...keyMigrations,
       ...cameraMigrations,
       ...retentionMigrations,
+      ...scheduleMigrations,
     ]);
     this.#started("database", () => database.close());
     const keys = new ApiKeys({ database, clock });
@@ -202,6 +205,14 @@ export class Hub {
     this.#started("recordings", () => recordings.close());
     await recordings.recover();
     signal?.throwIfAborted();
+    const schedules = new Schedules({
+      ...{ recordings, cameras, database, clock },
+      events: bus,
+      log: log.child({ part: "schedules" }),
+      warmUpMs: config.recording.warmUpSeconds * 1000,
+    });
+    this.#started("schedules", () => schedules.close());
+    schedules.start();
 
     let ready = false;
     const app = createHttpApp({ log: log.child({ part: "http" }) });
@@ -215,6 +226,7 @@ export class Hub {
       exports,
       storageReport: new StorageReport({ storage, library }),
       retention,
+      schedules,
       auth,
       links,
       version,

@@ -54,6 +54,21 @@ export interface RecordingView {
   readonly segments: readonly string[];
 }
 
+/** A recording at a later time. See `recording/schedule-store.ts`. */
+export interface ScheduleView {
+  readonly id: string;
+  readonly cameraId: string;
+  readonly startAtUs: number;
+  readonly durationS: number;
+  readonly format: string;
+  readonly state: "scheduled" | "armed" | "recording" | "completed" | "missed" | "failed" | "cancelled";
+  readonly recordingId?: string;
+  readonly startedAtUs?: number;
+  readonly endedAtUs?: number;
+  readonly files: readonly string[];
+  readonly reason?: string;
+}
+
 export interface EventCatalogue {
   "camera.added": { camera: CameraView };
   "camera.status": {
@@ -78,6 +93,9 @@ export interface EventCatalogue {
   };
   "snapshot.taken": { cameraId: string; filename: string; bytes: number; resolution: string };
   "storage.level": { level: "ok" | "low" | "critical"; freeBytes: number; totalBytes: number };
+  "schedule.changed": { schedule: ScheduleView };
+  /** Nothing was recorded in its time; or it could never have worked: state `failed`. */
+  "schedule.missed": { schedule: ScheduleView };
   /** What one pass deleted, and which limits asked for it: `age`, `size`, `free`. */
   "retention.deleted": { recordings: number; snapshots: number; bytes: number; reasons: readonly string[] };
   "clock.step": { stepUs: number };

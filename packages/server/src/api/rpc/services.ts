@@ -8,11 +8,13 @@ import type { Retention } from "../../library/retention.ts";
 import type { StorageReport } from "../../library/storage-report.ts";
 import type { Log } from "../../log/log.ts";
 import type { Exports, Recordings } from "../../recording/contract.ts";
+import type { Schedules } from "../../recording/schedules.ts";
 import type { Snapshots } from "../../snapshots/contract.ts";
 
 export interface RpcServices {
   readonly cameras: Cameras;
   readonly recordings: Recordings;
+  readonly schedules: Pick<Schedules, "add" | "list" | "cancel">;
   readonly snapshots: Snapshots;
   readonly exports: Exports;
   readonly library: Library;

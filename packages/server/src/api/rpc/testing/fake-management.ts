@@ -1,10 +1,29 @@
 /** Storage figures and retention in memory, for tests of the adapter. */
+import { OcelliError } from "@ocelli/protocol";
 import type { ScopedPolicy } from "../../../library/retention-policy.ts";
+import type { Schedule } from "../../../recording/schedule-store.ts";
 import type { RpcServices } from "../services.ts";
 
-export function fakeManagement(): Pick<RpcServices, "storageReport" | "retention"> {
+export function fakeManagement(): Pick<RpcServices, "storageReport" | "retention" | "schedules"> {
   const policies: ScopedPolicy[] = [];
+  const schedules: Schedule[] = [];
   return {
+    schedules: {
+      add(request) {
+        const schedule: Schedule = {
+          ...{ id: `s${schedules.length}`, format: "mp4", state: "scheduled", createdAtUs: 0, files: [] },
+          ...request,
+        };
+        schedules.push(schedule);
+        return schedule;
+      },
+      list: () => schedules,
+      async cancel(id) {
+        const found = schedules.find((one) => one.id === id);
+        if (found === undefined) throw new OcelliError("invalid_params", `There is no schedule ${id}.`);
+        return { ...found, state: "cancelled" };
+      },
+    },
     storageReport: {
       measure: async () => ({
         totalBytes: 1000,
