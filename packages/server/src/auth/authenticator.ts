@@ -2,6 +2,7 @@
  * From a credential to an identity, for all adapters: what `authenticate` sends, headers, signed links, and the
  * networks that need none. Each kind of credential is a `CredentialKind`; a further kind is one more in the list.
  */
+import { createHash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { messageOf, OcelliError } from "@ocelli/protocol";
 import type { Clock } from "../clock/clock.ts";
@@ -43,6 +44,8 @@ const failureOf: Readonly<Record<string, string>> = {
   api_key: "Invalid or expired API key",
 };
 
+const maxAccepted = 1000;
+
 export interface AuthenticatorOptions {
   /** In the order they are tried. */
   readonly kinds: readonly CredentialKind[];
@@ -59,6 +62,12 @@ export class Authenticator {
   readonly #links: LinkSigner;
   readonly #log: Log;
   readonly #guard: GuessingGuard;
+  /**
+   * Hashes of credentials that were right before, the longest unused first. They are verified each time, but do not
+   * wait: a client with a stale key must not hold up the others behind its address. Nothing is told by that to
+   * somebody who guesses.
+   */
+  readonly #accepted = new Set<string>();
 
   constructor(options: AuthenticatorOptions) {
     this.#kinds = options.kinds;
@@ -79,19 +88,32 @@ export class Authenticator {
   ): Promise<Identity> {
     const bare = credential?.replace(/^Bearer\s+/i, "").trim();
     if (bare === undefined || bare === "") throw new OcelliError("auth_failed", "Missing auth_token");
-    await this.#guard.admit(peer.address, peer.signal);
+    const fingerprint = createHash("sha256").update(bare).digest("base64");
+    if (!this.#accepted.has(fingerprint)) await this.#guard.admit(peer.address, peer.signal);
     const only = peer.type !== undefined && Object.hasOwn(failureOf, peer.type) ? peer.type : undefined;
     const kinds = this.#kinds.filter((kind) => only === undefined || kind.type === only);
     for (const kind of kinds) {
       const identity = kind.verify(bare);
-      if (identity !== undefined) return identity;
+      if (identity !== undefined) {
+        this.#remember(fingerprint);
+        return identity;
+      }
     }
+    this.#accepted.delete(fingerprint);
     this.#guard.failed(peer.address);
     this.#log.info({ peer: peer.address, type: only ?? "auto" }, "a credential was refused");
     throw new OcelliError(
       "auth_failed",
       (only === undefined ? undefined : failureOf[only]) ?? kinds[0]?.failure ?? "Security not configured",
     );
+  }
+
+  #remember(fingerprint: string): void {
+    this.#accepted.delete(fingerprint);
+    this.#accepted.add(fingerprint);
+    if (this.#accepted.size <= maxAccepted) return;
+    const [oldest] = this.#accepted;
+    if (oldest !== undefined) this.#accepted.delete(oldest);
   }
 
   /**

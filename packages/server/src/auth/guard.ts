@@ -47,8 +47,7 @@ export class GuessingGuard {
   }
 
   /**
-   * Waits as long as `address` must before its next attempt; right and wrong credentials wait alike, so that the
-   * delay tells nothing.
+   * Waits as long as `address` must before its next attempt with a credential not known to be right.
    * @throws OcelliError `rate_limited` when too many attempts of this address are waiting already
    */
   async admit(address: string, signal?: AbortSignal): Promise<void> {

@@ -172,9 +172,19 @@ export class ApiKeys {
     if (found === undefined || !this.#usable(found)) return undefined;
     const now = this.#clock.wallUs();
     if (found.lastUsedUs === undefined || Math.abs(now - found.lastUsedUs) > lastUsedStepUs) {
-      found = this.#update({ ...found, lastUsedUs: now });
+      found = this.#noteUse({ ...found, lastUsedUs: now });
     }
     return withoutSecrets(found);
+  }
+
+  /** A full disk must not lock out those who come to make room on it. */
+  #noteUse(key: Stored): Stored {
+    try {
+      return this.#update(key);
+    } catch {
+      this.#keys.set(key.keyId, key);
+      return key;
+    }
   }
 
   #usable(key: Stored): boolean {
