@@ -1,6 +1,6 @@
 /** What the command's exit code says. Shown by `ocelli --help`. */
 
-import { ConnectionError } from "@ocelli/client";
+import { CameraServiceError, ConnectionError, TimeoutError } from "@ocelli/client";
 import { codeOf, messageOf } from "@ocelli/protocol";
 
 export const exitCodes = {
@@ -36,7 +36,7 @@ const hints: Readonly<Record<string, string>> = {
 };
 
 export function failureOf(error: unknown): Failure {
-  const code = error instanceof ConnectionError ? error.code : codeOf(error);
+  const code = error instanceof CameraServiceError ? error.condition : codeOf(error);
   const hint = hints[code];
   const message = messageOf(error).replace(/([^.!?…])$/, "$1.");
   return {
@@ -47,7 +47,7 @@ export function failureOf(error: unknown): Failure {
 }
 
 function exitCodeOf(error: unknown, code: string): number {
-  if (error instanceof ConnectionError) return exitCodes.unreachable;
+  if (error instanceof ConnectionError || error instanceof TimeoutError) return exitCodes.unreachable;
   if (code === "auth_required" || code === "auth_failed" || code === "permission_denied")
     return exitCodes.refused;
   if (code === "invalid_params" || code === "invalid_filename") return exitCodes.usage;

@@ -1,7 +1,1 @@
-export { ConnectionError } from "./connection-error.ts";
-export {
-  type CallOptions,
-  RpcConnection,
-  type RpcConnectionOptions,
-  type Success,
-} from "./rpc-connection.ts";
+export * from "./common.ts";

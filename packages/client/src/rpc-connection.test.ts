@@ -76,10 +76,10 @@ describe("a connection", () => {
     ],
     [{ result: { success: false, error: "Camera not found: x", error_code: -32004 } }, "camera_not_found"],
     [{ result: { authenticated: false, error: "no" } }, "auth_failed"],
-  ])("throws the error meant by %j", async (given, code) => {
+  ])("throws the error meant by %j", async (given, condition) => {
     answer = () => given;
     await using connection = await connect();
-    await expect(connection.call("take_snapshot", { device: "x" })).rejects.toMatchObject({ code });
+    await expect(connection.call("take_snapshot", { device: "x" })).rejects.toMatchObject({ condition });
   });
 
   it("gives up a call in time, and is not confused by its late answer", async () => {
@@ -91,7 +91,7 @@ describe("a connection", () => {
     };
     await using connection = await connect();
     await expect(connection.request("slow", {}, { timeoutMs: 20 })).rejects.toMatchObject({
-      code: "request_timeout",
+      condition: "request_timeout",
     });
     for (const socket of sockets.clients)
       for (const text of [late, "no json", "5", "null", "{}"]) socket.send(text);
@@ -102,11 +102,11 @@ describe("a connection", () => {
     answer = () => undefined;
     const connection = await connect();
     const call = connection.call("ping");
-    const checked = expect(call).rejects.toMatchObject({ code: "connection_lost" });
+    const checked = expect(call).rejects.toMatchObject({ condition: "connection_lost" });
     for (const socket of sockets.clients) socket.close(1001, "Server shutdown");
     await checked;
     expect(await connection.closed).toEqual({ code: 1001, reason: "Server shutdown" });
-    await expect(connection.call("ping")).rejects.toMatchObject({ code: "connection_lost" });
+    await expect(connection.call("ping")).rejects.toMatchObject({ condition: "connection_lost" });
     await connection.close();
     await connection.close();
   });
@@ -134,7 +134,7 @@ describe("a connection", () => {
     await once(free, "listening");
     const url = `ws://127.0.0.1:${(free.address() as AddressInfo).port}/ws`;
     await new Promise((resolve) => free.close(resolve));
-    await expect(RpcConnection.connect({ url })).rejects.toMatchObject({ code: "connect_failed" });
+    await expect(RpcConnection.connect({ url })).rejects.toMatchObject({ condition: "connect_failed" });
   });
 
   it("says that the answer takes too long", async () => {
@@ -145,7 +145,7 @@ describe("a connection", () => {
     await once(silent, "listening");
     const url = `ws://127.0.0.1:${(silent.address() as AddressInfo).port}/ws`;
     await expect(RpcConnection.connect({ url, connectTimeoutMs: 50 })).rejects.toMatchObject({
-      code: "connect_failed",
+      condition: "connect_failed",
     });
     for (const socket of upgraded) socket.destroy();
     await new Promise((resolve) => silent.close(resolve));

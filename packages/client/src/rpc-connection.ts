@@ -1,19 +1,18 @@
 /**
- * One JSON-RPC connection to a camera service, over the platform's WebSocket (browsers, Node 22 and newer). Owns
- * the socket, the requests under way and the listeners; reconnecting is left to who uses it.
+ * One JSON-RPC connection to a camera service, over the platform's WebSocket or another one given. Owns the
+ * socket, the requests under way and the listeners; reconnecting is left to who uses it.
  *
  * Invariant: every call settles: with its answer, an error, or the end of the connection.
  */
-import { OcelliError } from "@ocelli/protocol";
-import {
-  errorFromWire,
-  type MethodName,
-  type NotificationName,
-  type NotificationParams,
-  type ParamsInput,
-  type ResultOf,
+import type {
+  MethodName,
+  NotificationName,
+  NotificationParams,
+  ParamsInput,
+  ResultOf,
 } from "@ocelli/protocol/camera-service";
-import { ConnectionError } from "./connection-error.ts";
+import { AuthenticationError, ConnectionError, failureIn, isObject, TimeoutError } from "./errors.ts";
+import { type OpenSocket, openPlatformSocket, type Socket } from "./socket.ts";
 
 export interface RpcConnectionOptions {
   /** `ws://host:8002/ws`; the query may fix the dialect (`?names=logical`). */
@@ -22,11 +21,21 @@ export interface RpcConnectionOptions {
   readonly connectTimeoutMs?: number;
   /** Default of each call: 30,000. */
   readonly requestTimeoutMs?: number;
+  /** Default: the platform's WebSocket. */
+  readonly openSocket?: OpenSocket;
+  /** Every notification, before the listeners of its name. Must not throw. */
+  readonly onNotification?: (method: string, params: unknown) => void;
+  /** What a listener threw. Default: the console. */
+  readonly onListenerError?: (method: string, error: unknown) => void;
+  /** Gives up connecting. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface CallOptions {
   /** 0 waits without end. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
+  /** Gives up waiting: the call rejects with the signal's reason. The server may still do what was asked. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** The result of a call that worked: failures told inside `result` are thrown instead. */
@@ -34,49 +43,76 @@ export type Success<T> = Exclude<T, { success: false } | { authenticated: false 
 
 interface Waiting {
   readonly method: string;
-  readonly resolve: (result: unknown) => void;
-  readonly reject: (error: Error) => void;
-  readonly timer: ReturnType<typeof setTimeout> | undefined;
+  readonly settle: (answer: Record<string, unknown> | Error) => void;
 }
 
 type Listener = (params: unknown) => void;
 
+const closeTimeoutMs = 2000;
+
 export class RpcConnection {
-  readonly #socket: WebSocket;
-  readonly #requestTimeoutMs: number;
+  readonly #socket: Socket;
+  readonly #options: RpcConnectionOptions;
   readonly #waiting = new Map<number, Waiting>();
   readonly #listeners = new Map<string, Set<Listener>>();
   readonly #closed = Promise.withResolvers<{ code: number; reason: string }>();
+  #open = true;
   #nextId = 1;
+  #lastReceivedMono = performance.now();
 
-  private constructor(socket: WebSocket, requestTimeoutMs: number) {
+  private constructor(socket: Socket, options: RpcConnectionOptions) {
     this.#socket = socket;
-    this.#requestTimeoutMs = requestTimeoutMs;
-    socket.addEventListener("message", ({ data }) => this.#receive(String(data)));
-    socket.addEventListener("close", ({ code, reason }) => this.#end(code, reason));
+    this.#options = options;
   }
 
-  /** @throws ConnectionError `connect_failed` */
-  static connect(options: RpcConnectionOptions): Promise<RpcConnection> {
-    const { url, connectTimeoutMs = 10_000, requestTimeoutMs = 30_000 } = options;
-    return new Promise((resolve, reject) => {
-      const failed = (why: string, cause?: unknown): void => {
-        clearTimeout(timer);
-        socket.close();
-        reject(new ConnectionError("connect_failed", `Cannot connect to ${url}: ${why}.`, cause));
-      };
-      const socket = new WebSocket(url);
-      const timer = setTimeout(
-        () => failed(`no answer within ${connectTimeoutMs / 1000} s`),
-        connectTimeoutMs,
+  /**
+   * @throws ConnectionError `connect_failed`
+   * @throws AuthenticationError when the upgrade itself is answered with 401
+   */
+  static async connect(options: RpcConnectionOptions): Promise<RpcConnection> {
+    const { url, connectTimeoutMs = 10_000, openSocket = openPlatformSocket, signal } = options;
+    signal?.throwIfAborted();
+    const opened = Promise.withResolvers<void>();
+    let connection: RpcConnection | undefined;
+    let why: unknown;
+    const fail = (what: string): void => {
+      const message = `Cannot connect to ${url}: ${what}.`;
+      const unauthorized = /server response: 401/.test(what);
+      opened.reject(
+        unauthorized
+          ? new AuthenticationError(message, { condition: "auth_failed", cause: why })
+          : new ConnectionError(message, { condition: "connect_failed", cause: why }),
       );
-      socket.addEventListener("error", (event) => failed("nothing answers there", event));
-      socket.addEventListener("close", ({ code, reason }) => failed(reason || `closed with code ${code}`));
-      socket.addEventListener("open", () => {
-        clearTimeout(timer);
-        resolve(new RpcConnection(socket, requestTimeoutMs));
-      });
+    };
+    const socket = openSocket(url, {
+      opened: () => opened.resolve(),
+      received: (text) => {
+        if (connection !== undefined) connection.#receive(text);
+      },
+      failed: (cause) => {
+        why = cause;
+      },
+      closed: (code, reason) => {
+        if (connection !== undefined) connection.#end(code, reason);
+        fail(
+          textOf(why) ?? (reason || (code === 1006 ? "nothing answers there" : `closed with code ${code}`)),
+        );
+      },
     });
+    connection = new RpcConnection(socket, options);
+    const timer = setTimeout(() => fail(`no answer within ${connectTimeoutMs / 1000} s`), connectTimeoutMs);
+    const aborted = (): void => opened.reject(signal?.reason);
+    signal?.addEventListener("abort", aborted);
+    try {
+      await opened.promise;
+      return connection;
+    } catch (error) {
+      socket.destroy();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", aborted);
+    }
   }
 
   /** Settles when the connection has ended, for whatever reason. */
@@ -84,14 +120,20 @@ export class RpcConnection {
     return this.#closed.promise;
   }
 
-  /** @throws OcelliError `auth_failed` */
+  /** Milliseconds since the server last sent anything. */
+  get silentMs(): number {
+    return performance.now() - this.#lastReceivedMono;
+  }
+
+  /** @throws AuthenticationError */
   authenticate(credential: string): Promise<Success<ResultOf<"authenticate">>> {
     return this.call("authenticate", { auth_token: credential });
   }
 
   /**
-   * @throws OcelliError what the hub says, with its stable code
-   * @throws ConnectionError `connection_lost`, `request_timeout`
+   * @throws CameraServiceError what the hub says, as the class for it
+   * @throws ConnectionError `connection_lost`
+   * @throws TimeoutError
    */
   async call<M extends MethodName>(
     method: M,
@@ -103,22 +145,37 @@ export class RpcConnection {
   }
 
   /** As `call`, for methods this package does not know. */
-  request(method: string, params: object = {}, options: CallOptions = {}): Promise<unknown> {
-    if (this.#socket.readyState !== WebSocket.OPEN) {
-      return Promise.reject(new ConnectionError("connection_lost", "Not connected to the camera service."));
-    }
+  async request(method: string, params: object = {}, options: CallOptions = {}): Promise<unknown> {
+    const answer = await this.#exchange(method, params, options);
+    const failure = failureIn(method, params, answer);
+    if (failure !== undefined) throw failure;
+    return answer.result;
+  }
+
+  #exchange(method: string, params: object, options: CallOptions): Promise<Record<string, unknown>> {
+    const { signal, timeoutMs = this.#options.requestTimeoutMs ?? 30_000 } = options;
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    if (!this.#open) return Promise.reject(notConnected());
     const id = this.#nextId++;
-    const timeoutMs = options.timeoutMs ?? this.#requestTimeoutMs;
     return new Promise((resolve, reject) => {
-      const late = (): void => {
+      const settle = (answer: Record<string, unknown> | Error): void => {
         this.#waiting.delete(id);
-        reject(
-          new ConnectionError("request_timeout", `No answer to ${method} within ${timeoutMs / 1000} s.`),
-        );
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", aborted);
+        if (answer instanceof Error) reject(answer);
+        else resolve(answer);
       };
+      const late = (): void =>
+        settle(new TimeoutError(`Request timeout: ${method}`, { condition: "request_timeout" }));
+      const aborted = (): void => settle(reasonOf(signal));
       const timer = timeoutMs > 0 ? setTimeout(late, timeoutMs) : undefined;
-      this.#waiting.set(id, { method, resolve, reject, timer });
-      this.#socket.send(JSON.stringify({ jsonrpc: "2.0", id, method, params }));
+      signal?.addEventListener("abort", aborted);
+      this.#waiting.set(id, { method, settle });
+      try {
+        this.#socket.send(JSON.stringify({ jsonrpc: "2.0", id, method, params }));
+      } catch (cause) {
+        settle(notConnected(cause));
+      }
     });
   }
 
@@ -131,10 +188,18 @@ export class RpcConnection {
     return () => listeners.delete(typed);
   }
 
-  /** Idempotent. */
+  /** Idempotent; waits at most 2 s for the server's side of it. */
   async close(): Promise<void> {
-    this.#socket.close(1000);
+    if (this.#open) this.#socket.close();
+    const timer = setTimeout(() => this.destroy(), closeTimeoutMs);
     await this.#closed.promise;
+    clearTimeout(timer);
+  }
+
+  /** Ends the connection at once; for one that no longer answers. */
+  destroy(): void {
+    this.#socket.destroy();
+    this.#end(1006, "");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -142,59 +207,70 @@ export class RpcConnection {
   }
 
   #receive(text: string): void {
+    this.#lastReceivedMono = performance.now();
     const message = parsed(text);
-    if (message === undefined) return;
+    if (Array.isArray(message)) for (const one of message) this.#handle(one);
+    else this.#handle(message);
+  }
+
+  #handle(message: unknown): void {
+    if (!isObject(message)) return;
     if (typeof message.method === "string") {
-      for (const listener of this.#listeners.get(message.method) ?? []) {
-        try {
-          listener(message.params);
-        } catch (error) {
-          console.error(`a listener of ${message.method} failed:`, error);
-        }
-      }
+      this.#notify(message.method, message.params);
       return;
     }
-    if (typeof message.id !== "number") return;
-    const waiting = this.#waiting.get(message.id);
-    if (waiting === undefined) return;
-    this.#waiting.delete(message.id);
-    clearTimeout(waiting.timer);
-    const failure = failureIn(message);
-    if (failure === undefined) waiting.resolve(message.result);
-    else waiting.reject(failure);
+    // A server that keeps ids as text is understood, too.
+    if (typeof message.id === "number" || typeof message.id === "string") {
+      this.#waiting.get(Number(message.id))?.settle(message);
+    }
+  }
+
+  #notify(method: string, params: unknown): void {
+    this.#options.onNotification?.(method, params);
+    for (const listener of this.#listeners.get(method) ?? []) {
+      try {
+        listener(params);
+      } catch (error) {
+        if (this.#options.onListenerError) this.#options.onListenerError(method, error);
+        else console.error(`a listener of ${method} failed:`, error);
+      }
+    }
   }
 
   #end(code: number, reason: string): void {
-    for (const { method, timer, reject } of this.#waiting.values()) {
-      clearTimeout(timer);
-      reject(new ConnectionError("connection_lost", `The connection ended before ${method} was answered.`));
+    if (!this.#open) return;
+    this.#open = false;
+    for (const { method, settle } of [...this.#waiting.values()]) {
+      settle(
+        new ConnectionError(`The connection ended before ${method} was answered.`, {
+          condition: "connection_lost",
+        }),
+      );
     }
-    this.#waiting.clear();
     this.#closed.resolve({ code, reason });
   }
 }
 
-/** An error, in any of the forms servers of this service use. */
-function failureIn({ error, result }: Record<string, unknown>): OcelliError | undefined {
-  if (error !== undefined && error !== null) return errorFromWire(error);
-  if (!isObject(result)) return undefined;
-  const text = typeof result.error === "string" ? result.error : "The hub refused without saying why.";
-  if (result.authenticated === false) return new OcelliError("auth_failed", text);
-  if (result.success === false) {
-    return errorFromWire({ code: result.error_code, message: text, data: result.error_data });
-  }
-  return undefined;
+export function notConnected(cause?: unknown): ConnectionError {
+  return new ConnectionError("Not connected to camera service", { condition: "connection_lost", cause });
 }
 
-function parsed(text: string): Record<string, unknown> | undefined {
+/** Some older servers encode their errors twice: a text that holds JSON is read once more. */
+function parsed(text: string): unknown {
   try {
     const value: unknown = JSON.parse(text);
-    return isObject(value) ? value : undefined;
+    return typeof value === "string" ? JSON.parse(value) : value;
   } catch {
     return undefined;
   }
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
+function reasonOf(signal: AbortSignal | undefined): Error {
+  return signal?.reason instanceof Error ? signal.reason : new Error("aborted", { cause: signal?.reason });
+}
+
+function textOf(cause: unknown): string | undefined {
+  if (!isObject(cause)) return undefined;
+  if (typeof cause.message === "string" && cause.message !== "") return cause.message;
+  return typeof cause.code === "string" ? cause.code : undefined;
 }

@@ -4,7 +4,7 @@ import { rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { OcelliError } from "@ocelli/protocol";
-import { ConnectionError } from "../connection-error.ts";
+import { ConnectionError } from "../errors.ts";
 
 export interface DownloadOptions {
   /** `http://host:8002` */
@@ -33,7 +33,7 @@ export async function downloadFile(options: DownloadOptions): Promise<string> {
     headers: key === undefined ? {} : { "X-API-Key": key },
     ...(signal === undefined ? {} : { signal }),
   }).catch((error: unknown) => {
-    throw new ConnectionError("connect_failed", `Cannot reach ${url.origin}.`, error);
+    throw new ConnectionError(`Cannot reach ${url.origin}.`, { condition: "connect_failed", cause: error });
   });
   if (!response.ok || response.body === null) {
     await response.body?.cancel();
