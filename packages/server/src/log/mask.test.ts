@@ -7,6 +7,15 @@ describe("maskSecrets", () => {
     ["open rtsp://a:p@ss:w@cam/x failed", "open rtsp://***@cam/x failed"],
     ["http://cam/v?user=a&password=b&x=1", "http://cam/v?user=a&password=***&x=1"],
     ["http://cam/v?access_token=abc", "http://cam/v?access_token=***"],
+    [
+      "http://cam/videostream.cgi?loginuse=admin&loginpas=pa55",
+      "http://cam/videostream.cgi?loginuse=admin&loginpas=***",
+    ],
+    [
+      "rtsp://cam/user=admin&password=pa55&channel=1.sdp?x",
+      "rtsp://cam/user=admin&password=***&channel=1.sdp?x",
+    ],
+    ["rtsp://cam/user=admin_password=pa55&x=1", "rtsp://cam/user=admin_password=***&x=1"],
     ["srt://h:1?streamid=abc&passphrase=def", "srt://h:1?streamid=***&passphrase=***"],
     ["Authorization: Basic YWRtaW46eA==", "Authorization: Basic ***"],
     ["authorization: Bearer eyJ.a.b", "authorization: Bearer ***"],

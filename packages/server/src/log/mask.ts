@@ -7,8 +7,9 @@ export const masked = "***";
 
 // Greedy up to the last `@` before the path, because passwords with a bare `@` or `:` are common.
 const userInfo = /([a-z][a-z0-9+.-]*:\/\/)[^\s/?#"'<>]*@/gi;
+// Some cameras want their password in the path, as in `/user=admin_password=x`.
 const queryParameter =
-  /([?&;](?:[\w-]*(?:password|passwd|passphrase|token|secret|signature|api[_-]?key|apikey)|pwd|pass|auth|key|sig|streamid)=)[^&;\s"'<>#]*/gi;
+  /((?:_(?=passw|pwd)|[?&;])(?:[\w-]*(?:password|passwd|passphrase|token|secret|signature|api[_-]?key|apikey)|pwd|pass|loginpas|auth|key|sig|streamid)=)[^&;\s"'<>#]*/gi;
 const authorization = /(authorization\s*[:=]\s*)(?:(basic|bearer|digest)\s+)?[^\r\n"'\\]+/gi;
 
 /**

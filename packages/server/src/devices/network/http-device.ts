@@ -6,7 +6,7 @@ import { messageOf, OcelliError } from "@ocelli/protocol";
 import type { Clock } from "../../clock/clock.ts";
 import type { CaptureInput, Device } from "../device.ts";
 import { type HttpOptions, httpMjpegInput, httpStreamInput } from "./inputs.ts";
-import { basicAuthorization, withoutCredentials } from "./url.ts";
+import { basicAuthorization, shownUrl, withoutCredentials } from "./url.ts";
 
 const unreachable: ReadonlySet<string> = new Set([
   "ECONNREFUSED",
@@ -51,13 +51,13 @@ async function givesMjpeg(
 ): Promise<boolean | undefined> {
   const parsed = new URL(url);
   const authorization = basicAuthorization(parsed);
-  const address = withoutCredentials(parsed);
+  const address = shownUrl(parsed);
   const timeout = new AbortController();
   const stopTimer = clock.after(timeoutMs, () => timeout.abort());
   // Ends the endless body as soon as its type is known.
   const enough = new AbortController();
   try {
-    const response = await fetch(address, {
+    const response = await fetch(withoutCredentials(parsed), {
       headers: authorization === undefined ? {} : { authorization },
       signal: AbortSignal.any([timeout.signal, enough.signal, ...(signal === undefined ? [] : [signal])]),
     });

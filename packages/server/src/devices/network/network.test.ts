@@ -64,9 +64,29 @@ describe("credentials", () => {
     expect(secrets).toEqual(["admin:p%40ss%2Fword", "p%40ss%2Fword", "p@ss/word"]);
   });
 
+  it("in the path or query are in nothing but the arguments either", async () => {
+    const address = await serve((_request, response) => response.writeHead(404).end());
+    for (const url of [
+      `http://${address}/video.cgi?user=admin&pwd=pa55w0rd`,
+      "rtsp://h/user=admin&password=pa55w0rd&channel=1.sdp",
+    ]) {
+      const device = await only({ url });
+      expect(device.input(mode).args).toContain(url);
+      const { input: _, ...visible } = device;
+      expect(JSON.stringify(visible)).not.toContain("pa55w0rd");
+      const failure = await device.prepare?.().catch((error: unknown) => error);
+      expect(JSON.stringify([String(failure), failure])).not.toContain("pa55w0rd");
+    }
+  });
+
   it("are in no error", () => {
     const cameras = [{ name: "door", url: "gopher://admin:secret@h/" }];
     expect(() => new NetworkProvider({ cameras, clock })).toThrow(/"door" must begin with rtsp/);
+    for (const url of ["rtsp://", "file://videos/a.mp4", "http://u:p#s@h/"]) {
+      expect(() => new NetworkProvider({ cameras: [{ name: "door", url }], clock })).toThrow(
+        expect.objectContaining({ code: "config_invalid", message: expect.stringContaining('"door"') }),
+      );
+    }
     expect(() => new NetworkProvider({ cameras: [{ url: "not a url secret" }], clock })).toThrow(
       expect.objectContaining({ code: "config_invalid", message: expect.not.stringContaining("secret") }),
     );

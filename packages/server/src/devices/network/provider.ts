@@ -11,7 +11,7 @@ import type { Clock } from "../../clock/clock.ts";
 import type { Device, DeviceEvent, DeviceIdentity, DeviceKind, DeviceProvider } from "../device.ts";
 import { httpDevice } from "./http-device.ts";
 import { fileInput, rtspInput } from "./inputs.ts";
-import { withoutCredentials } from "./url.ts";
+import { shownUrl } from "./url.ts";
 
 export interface NetworkCamera {
   /** Default: the host, or the file's name. */
@@ -58,7 +58,7 @@ export class NetworkProvider implements DeviceProvider {
     const seen = new Map<string, number>();
     this.#members = options.cameras.map((camera) => {
       const url = parse(camera);
-      const busPath = withoutCredentials(url);
+      const busPath = shownUrl(url);
       // The same URL may be configured twice; the second is a camera of its own.
       const index = seen.get(busPath) ?? 0;
       seen.set(busPath, index + 1);
@@ -98,12 +98,14 @@ function nameOf(camera: NetworkCamera, url: URL): string {
 
 function parse(camera: NetworkCamera): URL {
   const url = URL.parse(camera.url);
-  if (url !== null && url.protocol in kinds) return url;
-  throw new OcelliError(
-    "config_invalid",
-    `The URL of camera "${camera.name ?? "without a name"}" must begin with rtsp://, rtsps://, http://, https:// or file:///.`,
-    { details: { camera: camera.name } },
-  );
+  const isFile = url?.protocol === "file:";
+  if (url !== null && Object.hasOwn(kinds, url.protocol) && (url.host === "") === isFile) return url;
+  const rule = isFile
+    ? "must name a file on this machine with three slashes, such as file:///videos/a.mp4"
+    : "must begin with rtsp://, rtsps://, http://, https:// or file:/// and a host; special characters of a user name or password are written in percent form, such as %23 for #";
+  throw new OcelliError("config_invalid", `The URL of camera "${camera.name ?? "without a name"}" ${rule}.`, {
+    details: { camera: camera.name },
+  });
 }
 
 function makeMember(

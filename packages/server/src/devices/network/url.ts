@@ -1,6 +1,12 @@
 /** URLs of cameras without what must not be seen. Pure. */
+import { maskSecrets } from "../../log/mask.ts";
 
-/** For identities, logs and errors. */
+/** For identities, logs and errors: some cameras take a password in the path or the query. */
+export function shownUrl(url: URL): string {
+  return maskSecrets(withoutCredentials(url));
+}
+
+/** To ask with; credentials go into a header. */
 export function withoutCredentials(url: URL): string {
   const clean = new URL(url);
   clean.username = "";
