@@ -1,5 +1,5 @@
 import { execFile, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -66,6 +66,18 @@ describe("the first start", () => {
     expect(second.output.join("\n")).not.toContain("Admin key");
     await (await second.rpc(key)).close();
     await second.stop();
+  });
+
+  it("makes no key that it cannot hand over", async () => {
+    const dataDir = temporary();
+    mkdirSync(join(dataDir, "admin-key"));
+    const { code, output } = await refused({ OCELLI_DATA_DIR: dataDir });
+    expect(code).toBe(1);
+    expect(output).toContain("admin-key");
+    rmSync(join(dataDir, "admin-key"), { recursive: true });
+    const hub = await startHub({ dataDir, env: { ...virtual, OCELLI_ADMIN_KEY: undefined } });
+    await (await hub.rpc(readFileSync(join(dataDir, "admin-key"), "utf8").trim())).close();
+    await hub.stop();
   });
 
   it("offers a virtual camera numbered from 100 when there is no other", async () => {

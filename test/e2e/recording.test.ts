@@ -175,6 +175,14 @@ describe.each(["h264", "mjpeg"])("a virtual %s camera", (codec) => {
     expect(probed.format.duration).toBeCloseTo(1, 1);
   });
 
+  it("refuses a T0 that cannot be meant", async () => {
+    for (const start_at of ["2020-01-01T00:00:00Z", Date.now() / 1000 + 30 * 86_400]) {
+      const refused = await failure(rpc.call("start_recording", { device: "camera100", start_at }));
+      expect(refused.code).toBe(-32602);
+      expect(JSON.stringify(refused.data)).toMatch(/past|ahead/);
+    }
+  });
+
   it("goes on with what the ring still holds (pre-roll)", async () => {
     const warm = await hub.fetch("/live/camera100/mjpeg");
     const reader = warm.body?.getReader();

@@ -41,13 +41,21 @@ async function serve(argv: readonly string[]): Promise<number> {
   // A second Ctrl-C ends a start or a stop that hangs, whatever it waits for.
   const forced = watchSignals(stopping).then(() => 130);
 
-  const hub = new Hub({ config, listenIsExplicit: origin.has("listen"), log });
-  return Promise.race([run(hub, resolve(config.dataDir), stopping.signal), forced]);
+  const dataDir = resolve(config.dataDir);
+  const keyLines: string[] = [];
+  const hub = new Hub({
+    config,
+    listenIsExplicit: origin.has("listen"),
+    log,
+    announceKey: (key) => keyLines.push(...handOver(key, dataDir)),
+  });
+  const show = (started: Started): void => print(started, dataDir, keyLines);
+  return Promise.race([run(hub, show, stopping.signal), forced]);
 }
 
-async function run(hub: Hub, dataDir: string, stopping: AbortSignal): Promise<number> {
+async function run(hub: Hub, show: (started: Started) => void, stopping: AbortSignal): Promise<number> {
   try {
-    print(await hub.start(stopping), dataDir);
+    show(await hub.start(stopping));
     if (!stopping.aborted) {
       await new Promise<void>((done) => stopping.addEventListener("abort", () => done(), { once: true }));
     }
@@ -82,21 +90,21 @@ function watchSignals(stopping: AbortController): Promise<void> {
 interface Started {
   readonly addresses: readonly { readonly host: string; readonly port: number }[];
   readonly cameras: readonly CameraView[];
-  readonly newAdminKey: string | undefined;
 }
 
-function print({ addresses, cameras, newAdminKey }: Started, dataDir: string): void {
+function print({ addresses, cameras }: Started, dataDir: string, keyLines: readonly string[]): void {
   const lines = [`Ocelli ${version}`];
   for (const url of addresses.flatMap(urlsOf)) lines.push(`  Address   ${url}`);
   lines.push(`  Data      ${dataDir}`);
   if (cameras.length === 0) lines.push("  Cameras   none yet; plug one in, it appears by itself");
   for (const camera of cameras) lines.push(`  Camera    ${describeCamera(camera)}`);
-  if (newAdminKey !== undefined) lines.push(...keyLines(newAdminKey, dataDir));
+  lines.push(...keyLines);
   lines.push("  Ready. Ctrl-C stops.");
   process.stdout.write(`${lines.join("\n")}\n`);
 }
 
-function keyLines(key: string, dataDir: string): string[] {
+/** On a terminal the key is printed; otherwise it is written to a file only the owner can read. */
+function handOver(key: string, dataDir: string): string[] {
   if (process.stdout.isTTY) return [`  Admin key ${key}`, "            (shown only this once; keep it)"];
   const file = join(dataDir, "admin-key");
   writeFileSync(file, `${key}\n`, { mode: 0o600 });

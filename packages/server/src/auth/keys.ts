@@ -81,10 +81,10 @@ export class ApiKeys {
   /**
    * Sees to it that an admin key exists: the configured one, or one made now.
    * @param configured the key from the settings; an earlier configured key then no longer counts
-   * @returns the clear key when one was made, to be shown once; `undefined` otherwise
+   * @param announce gets the clear key when one was made, before it counts: when it throws there is no key
    * @throws OcelliError `config_invalid` for a configured key that no client could present
    */
-  ensureAdmin(configured?: string): NewApiKey | undefined {
+  ensureAdmin(configured?: string, announce: (key: string) => void = () => {}): NewApiKey | undefined {
     const hash = configured === undefined ? undefined : hashOf(configured);
     if (configured !== undefined && !presentable.test(configured)) {
       throw new OcelliError("config_invalid", "The admin key must be 32 or more letters, digits, _ or -.");
@@ -109,7 +109,15 @@ export class ApiKeys {
         }
       }
       const admin = [...this.#keys.values()].some((key) => key.role === "admin" && this.#usable(key));
-      return admin ? undefined : this.create({ name: "admin", role: "admin" });
+      if (admin) return undefined;
+      const made = this.create({ name: "admin", role: "admin" });
+      try {
+        announce(made.key);
+      } catch (error) {
+        this.#keys.delete(made.record.keyId);
+        throw error;
+      }
+      return made;
     });
   }
 

@@ -100,7 +100,7 @@ class SupervisedProcess implements FfmpegProcess {
           ...(options.onProgressChunk === undefined ? [] : (["pipe"] as const)),
         ],
         detached: true,
-        env: { ...process.env, ...options.env },
+        env: { ...inherited(), ...options.env },
       });
     } catch (error) {
       // Such as an argument with a NUL byte, or no memory left to fork.
@@ -187,4 +187,9 @@ function emptyStream(): Readable {
   const stream = new PassThrough();
   stream.end();
   return stream;
+}
+
+/** The hub's own settings, its admin key among them, are nobody else's business. */
+function inherited(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("OCELLI_")));
 }

@@ -192,6 +192,21 @@ describe("deleting", () => {
     expect(readdirSync(join(root, "recordings"))).toEqual([]);
   });
 
+  it("does not guess among a recording and its copies", async () => {
+    const library = await openLibrary();
+    await add(library, "recording", "take");
+    await writeFile(join(library.folder("recording"), "take.mkv"), "copy");
+    await library.put(makeSidecar("recording", "take.mkv", { format: "mkv" }));
+    expect(library.get("recording", "take").filename).toBe("take.mp4");
+    await expect(library.delete("recording", "take")).rejects.toMatchObject({
+      code: "invalid_filename",
+      message: expect.stringContaining("take.mkv"),
+    });
+    await library.delete("recording", "take.mkv");
+    await library.delete("recording", "take");
+    expect(library.page("recording", { limit: 10, offset: 0 }).total).toBe(0);
+  });
+
   it("forgets a file that somebody removed by hand", async () => {
     const library = await openLibrary();
     await add(library, "recording", "a");

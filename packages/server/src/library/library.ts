@@ -114,7 +114,7 @@ export class MediaLibrary implements Library {
   get(kind: MediaKind, filename: string): MediaEntry {
     const name = toBaseName(filename, [this.#folders[kind]]);
     checkName(name);
-    const row = this.#withIndex((index) => index.byName(kind, name) ?? index.byStem(kind, name));
+    const row = this.#withIndex((index) => index.byName(kind, name) ?? index.byStem(kind, name)[0]);
     if (row === undefined) throw notFound(kind, name);
     const entry = this.#entry(row);
     if (!row.writing && !existsSync(entry.path)) {
@@ -164,10 +164,26 @@ export class MediaLibrary implements Library {
     let name: string;
     try {
       name = this.get(kind, filename).filename;
+      this.#assertMeant(kind, filename);
     } catch (error) {
       return Promise.reject(error);
     }
     return this.#change(kind, name, () => this.#delete(kind, name));
+  }
+
+  /** What deletes does not guess: a name without extension that fits several files is refused. */
+  #assertMeant(kind: MediaKind, filename: string): void {
+    const name = toBaseName(filename, [this.#folders[kind]]);
+    const files = this.#withIndex((index) => (index.byName(kind, name) ? [] : index.byStem(kind, name)));
+    if (files.length < 2) return;
+    const names = files.map((file) => file.filename);
+    throw new OcelliError(
+      "invalid_filename",
+      `${name} could be ${names.join(" or ")}. Give the whole name.`,
+      {
+        details: { filename: name, files: names },
+      },
+    );
   }
 
   rebuild(): Promise<{ added: number; removed: number }> {

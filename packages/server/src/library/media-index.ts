@@ -138,7 +138,7 @@ export class MediaIndex {
     this.#deleteRow = database.command("DELETE FROM media WHERE kind = ? AND filename = ?");
     this.#byName = database.query(`SELECT ${columns} FROM media WHERE kind = ? AND filename = ?`, row);
     this.#byStem = database.query(
-      `SELECT ${columns} FROM media WHERE kind = ? AND stem = ? ORDER BY modified_at_us DESC, id DESC LIMIT 1`,
+      `SELECT ${columns} FROM media WHERE kind = ? AND stem = ? ORDER BY filename <> stem || '.mp4', modified_at_us DESC, id DESC`,
       row,
     );
     this.#newest = database.query(page(""), row);
@@ -202,9 +202,9 @@ export class MediaIndex {
     return this.#byName.get(kind, filename);
   }
 
-  /** The newest of that name without its extension. */
-  byStem(kind: MediaKind, stem: string): IndexRow | undefined {
-    return this.#byStem.get(kind, stem);
+  /** All of that name without its extension: a recording before its copies in other formats. */
+  byStem(kind: MediaKind, stem: string): IndexRow[] {
+    return this.#byStem.all(kind, stem);
   }
 
   /** Finished media, newest first. */

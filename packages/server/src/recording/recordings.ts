@@ -32,6 +32,7 @@ export class RecordingService implements Recordings {
 
   async start(request: StartRecordingRequest): Promise<RecordingView> {
     const camera = this.#options.cameras.find(request.cameraId);
+    checkStartTime(request.startAtUs, this.#options.clock.wallUs());
     this.#refuseWhenClosed();
     const running = this.#sessions.get(camera.id);
     if (running !== undefined) {
@@ -48,7 +49,9 @@ export class RecordingService implements Recordings {
       ...(request.durationS === undefined ? {} : { durationS: request.durationS }),
       ...(request.startAtUs === undefined ? {} : { startAtUs: request.startAtUs }),
     };
-    const how = request.preRollS === undefined ? {} : { preRollS: request.preRollS };
+    const preRollS =
+      request.preRollS ?? (request.startAtUs === undefined ? camera.settings.preRollS : undefined);
+    const how = preRollS === undefined ? {} : { preRollS };
     const session = new RecordingSession(entry, this.#options, this.#options, how);
     this.#keep(session);
     return session.start();
@@ -154,6 +157,23 @@ export function blankEntry(id: string, cameraId: string): JournalEntry {
     recordedFrames: 0,
     recordedBytes: 0,
   };
+}
+
+/** A start that has just passed may still be in the ring; one further off is a mistake, or a job for a schedule. */
+const longestPastUs = 10e6;
+const longestAheadUs = 86_400e6;
+
+function checkStartTime(startAtUs: number | undefined, nowUs: number): void {
+  if (startAtUs === undefined) return;
+  const aheadUs = startAtUs - nowUs;
+  if (aheadUs >= -longestPastUs && aheadUs <= longestAheadUs) return;
+  const when =
+    aheadUs < 0 ? `${Math.round(-aheadUs / 1e6)} s in the past` : `${Math.round(aheadUs / 3.6e9)} h ahead`;
+  throw new OcelliError(
+    "invalid_params",
+    `The start asked for is ${when}; it must be between 10 s ago and 24 h from now. Check the clocks of both machines.`,
+    { details: { startAtUs, nowUs } },
+  );
 }
 
 function checkRequest(request: StartRecordingRequest): void {
