@@ -169,4 +169,17 @@ describe("a download", () => {
     await expect(download(kind, filename, key)).rejects.toMatchObject({ code });
     expect(readdirSync(folder)).toEqual([]);
   });
+
+  it("says why it could not be written", async () => {
+    const to = join(folder, "none", "file");
+    await expect(
+      downloadFile({
+        baseUrl: `http://127.0.0.1:${port}`,
+        kind: "recording",
+        filename: "a ä.mp4",
+        key: "key",
+        to,
+      }),
+    ).rejects.toMatchObject({ code: "storage_failed", message: expect.stringContaining("ENOENT") });
+  });
 });

@@ -3,7 +3,7 @@ import { createWriteStream } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { OcelliError } from "@ocelli/protocol";
+import { messageOf, OcelliError } from "@ocelli/protocol";
 import { ConnectionError } from "../errors.ts";
 
 export interface DownloadOptions {
@@ -53,10 +53,14 @@ export async function downloadFile(options: DownloadOptions): Promise<string> {
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
-    throw new OcelliError("storage_failed", `${filename} could not be downloaded to ${path}.`, {
-      details: { filename, path, bytes },
-      cause: error,
-    });
+    throw new OcelliError(
+      "storage_failed",
+      `${filename} could not be downloaded to ${path}: ${messageOf(error)}.`,
+      {
+        details: { filename, path, bytes },
+        cause: error,
+      },
+    );
   }
   return path;
 }
