@@ -11,6 +11,7 @@ import { AnonymousAccess } from "./auth/anonymous.ts";
 import { Authenticator, apiKeyCredentials } from "./auth/authenticator.ts";
 import { ApiKeys, keyMigrations } from "./auth/keys.ts";
 import { LinkSigner } from "./auth/sign.ts";
+import { CameraSettingsService } from "./cameras/camera-settings.ts";
 import type { CaptureFactory } from "./cameras/capture-factory.ts";
 import { CameraRegistry } from "./cameras/registry.ts";
 import { cameraMigrations } from "./cameras/store.ts";
@@ -33,12 +34,14 @@ import { DiskGuard } from "./library/storage-guard.ts";
 import { StorageReport } from "./library/storage-report.ts";
 import { LiveViews } from "./live/live-views.ts";
 import type { Log } from "./log/log.ts";
+import { ContinuousRecording } from "./recording/continuous.ts";
 import { Exporter } from "./recording/export.ts";
 import { frameTimesCsv } from "./recording/frame-times.ts";
 import { RecordingJournal } from "./recording/journal.ts";
 import { RecordingService } from "./recording/recordings.ts";
 import { scheduleMigrations } from "./recording/schedule-store.ts";
 import { Schedules } from "./recording/schedules.ts";
+import { WarmCaptures } from "./recording/warm-captures.ts";
 import { SnapshotService } from "./snapshots/snapshots.ts";
 import { createDataDir, lockDataDir } from "./store/data-dir.ts";
 import { openDatabase } from "./store/database.ts";
@@ -215,6 +218,24 @@ export class Hub {
     schedules.start();
 
     let ready = false;
+    const kept = {
+      recordings,
+      cameras,
+      clock,
+      events: bus,
+      log: log.child({ part: "continuous recording" }),
+    };
+    const warm = new WarmCaptures(kept);
+    this.#started("warm captures", () => warm.close());
+    warm.start();
+    const continuous = new ContinuousRecording(kept);
+    this.#started("continuous recording", () => continuous.close());
+    continuous.start();
+    const cameraSettings = new CameraSettingsService({
+      cameras,
+      log: log.child({ part: "camera settings" }),
+      maxPreRollS: config.capture.ringSeconds,
+    });
     const app = createHttpApp({ log: log.child({ part: "http" }) });
     const upgrades = new Upgrades({ clock, log: log.child({ part: "websocket" }) });
     const authorize = auth.identify.bind(auth);
@@ -228,6 +249,7 @@ export class Hub {
       retention,
       schedules,
       auth,
+      cameraSettings,
       links,
       version,
       log: log.child({ part: "rpc" }),

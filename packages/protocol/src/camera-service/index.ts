@@ -1,3 +1,4 @@
+export * from "./camera-settings-methods.ts";
 export * from "./dialect.ts";
 export * from "./errors.ts";
 export * from "./limits.ts";

@@ -1,5 +1,6 @@
 /** The methods: who may call them, what they take and what they answer. The order of a schema's keys is the order of positional parameters. */
 import { z } from "zod";
+import { cameraSettingsMethods } from "./camera-settings-methods.ts";
 import { method } from "./method.ts";
 import * as results from "./results.ts";
 import { scheduleMethods } from "./schedule-methods.ts";
@@ -96,6 +97,7 @@ export const methods = {
     },
     results.exportedSchema,
   ),
+  ...cameraSettingsMethods,
   ...scheduleMethods,
   ...storageMethods,
 } as const;

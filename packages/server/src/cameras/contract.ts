@@ -1,4 +1,4 @@
-import type { FragmentSource } from "../capture/source.ts";
+import type { CaptureMode, FragmentSource } from "../capture/source.ts";
 import type { DeviceCapabilities } from "../devices/device.ts";
 import type { CameraView } from "../events/catalogue.ts";
 
@@ -12,6 +12,10 @@ export interface CameraSettings {
   readonly mode?: { format?: string; width?: number; height?: number; fps?: number };
   /** `copy` records what the camera gives; `h264` records the browser rendition. */
   readonly recordCodec: "copy" | "h264";
+  /** The hub keeps a recording running. Default false. */
+  readonly continuousRecording?: boolean;
+  /** Recordings begin this many seconds early, for which the capture is kept running. Default 0. */
+  readonly preRollS?: number;
 }
 
 export interface Camera {
@@ -21,6 +25,8 @@ export interface Camera {
   /** Full V4L2 capabilities where known. */
   readonly capabilities: DeviceCapabilities | undefined;
   view(): CameraView;
+  /** The mode the next start of the capture takes; `undefined` where only a capture can tell. */
+  chosenMode?(): CaptureMode | undefined;
   /**
    * The native rendition: the one process that has the device open.
    * @throws OcelliError `camera_disconnected` when the device is absent or in error

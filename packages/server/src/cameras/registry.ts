@@ -13,6 +13,7 @@
  */
 import { realpathSync } from "node:fs";
 import { basename } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { OcelliError } from "@ocelli/protocol";
 import type { Clock } from "../clock/clock.ts";
 import type { Device, DeviceEvent, DeviceKind, DeviceProvider } from "../devices/device.ts";
@@ -106,6 +107,7 @@ export class CameraRegistry implements Cameras {
     const settings: StoredSettings = Object.fromEntries(
       Object.entries({ ...entry.record.settings, ...change }).filter(([, value]) => value !== undefined),
     );
+    if (isDeepStrictEqual(settings, entry.record.settings)) return entry.camera;
     this.#save(entry, { settings });
     entry.camera.settings = this.#settingsOf(entry.record.kind, settings);
     this.#emitStatus(entry, "capability_change", entry.reported?.status);

@@ -65,6 +65,8 @@ const settingsSchema = z.object({
     })
     .exactOptional(),
   recordCodec: z.enum(["copy", "h264"]).exactOptional(),
+  continuousRecording: z.boolean().exactOptional(),
+  preRollS: z.number().exactOptional(),
 });
 
 const learnedSchema = z.object({

@@ -1,6 +1,7 @@
 /** What the methods work with: the floors below, as the composition root hands them over. */
 import type { Authenticator } from "../../auth/authenticator.ts";
 import type { LinkSigner } from "../../auth/sign.ts";
+import type { CameraSettingsService } from "../../cameras/camera-settings.ts";
 import type { Cameras } from "../../cameras/contract.ts";
 import type { Clock } from "../../clock/clock.ts";
 import type { Library } from "../../library/contract.ts";
@@ -13,6 +14,7 @@ import type { Snapshots } from "../../snapshots/contract.ts";
 
 export interface RpcServices {
   readonly cameras: Cameras;
+  readonly cameraSettings: Pick<CameraSettingsService, "get" | "set">;
   readonly recordings: Recordings;
   readonly schedules: Pick<Schedules, "add" | "list" | "cancel">;
   readonly snapshots: Snapshots;

@@ -1,5 +1,6 @@
 /** Every method of the protocol has its implementation here; the compiler holds the two lists equal. */
 import { authenticate, ping } from "./access.ts";
+import { cameraSettingsImplementations } from "./camera-settings.ts";
 import { getCameraCapabilities, getCameraList, getCameraStatus } from "./cameras.ts";
 import { exportRecording } from "./exports.ts";
 import {
@@ -33,6 +34,7 @@ export const implementations: MethodTable = {
   delete_recording: deleteRecording,
   delete_snapshot: deleteSnapshot,
   export_recording: exportRecording,
+  ...cameraSettingsImplementations,
   ...scheduleImplementations,
   ...storageImplementations,
 };

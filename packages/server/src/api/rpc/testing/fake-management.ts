@@ -3,11 +3,22 @@ import { OcelliError } from "@ocelli/protocol";
 import type { ScopedPolicy } from "../../../library/retention-policy.ts";
 import type { Schedule } from "../../../recording/schedule-store.ts";
 import type { RpcServices } from "../services.ts";
+import { cameraView } from "./fakes.ts";
 
-export function fakeManagement(): Pick<RpcServices, "storageReport" | "retention" | "schedules"> {
+export function fakeManagement(): Pick<
+  RpcServices,
+  "cameraSettings" | "storageReport" | "retention" | "schedules"
+> {
   const policies: ScopedPolicy[] = [];
   const schedules: Schedule[] = [];
+  const settings = { wishes: {}, nextMode: undefined, preRollS: 0, continuousRecording: false };
+  const current = (name: string) => ({
+    ...settings,
+    camera: cameraView(Number(/\d+/.exec(name)?.[0] ?? 0)),
+    recordCodec: "copy" as const,
+  });
   return {
+    cameraSettings: { get: current, set: current },
     schedules: {
       add(request) {
         const schedule: Schedule = {
