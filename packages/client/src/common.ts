@@ -1,4 +1,14 @@
 /** What the entries for browsers and for Node have in common. */
+export type { CameraApi } from "./api-names.ts";
+export type {
+  ClientEvents,
+  ListOptions,
+  NotificationCallback,
+  RecordingOptions,
+  RequestOptions,
+  ServerNotification,
+  SnapshotOptions,
+} from "./camera-client-core.ts";
 export {
   AuthenticationError,
   CameraNotFoundError,
@@ -9,7 +19,20 @@ export {
   TimeoutError,
   ValidationError,
 } from "./errors.ts";
+export type { IterateOptions, ListenOptions } from "./events.ts";
+export type { FileType } from "./files.ts";
 export type { Logger } from "./logger.ts";
+export type { AuthType, CameraClientOptions, SnakeCaseOptions } from "./options.ts";
+export { ConnectionPool, type Pooled, type PoolOptions } from "./pool.ts";
+export type {
+  CameraInfo,
+  FileInfo,
+  FileList,
+  JsonObject,
+  RecordingInfo,
+  SnapshotResult,
+  StoppedRecording,
+} from "./records.ts";
 export {
   type CallOptions,
   RpcConnection,
@@ -17,4 +40,5 @@ export {
   type Success,
 } from "./rpc-connection.ts";
 export type { OpenSocket, Socket, SocketHandlers } from "./socket.ts";
+export type { SubscribeOptions } from "./subscriptions.ts";
 export { isTokenExpired, tokenExpiry } from "./token.ts";

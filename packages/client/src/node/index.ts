@@ -1,1 +1,4 @@
+/** The entry for Node. */
+export * from "../common.ts";
+export { CameraClient, type FileDownloadOptions } from "./camera-client.ts";
 export { type DownloadOptions, downloadFile } from "./download.ts";
