@@ -1,0 +1,181 @@
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { packetTimes } from "../harness/ffprobe.ts";
+import { type RunningHub, startHub, until } from "../harness/hub.ts";
+import type { Rpc } from "../harness/rpc.ts";
+
+/** Settings, schedules, continuous recording, storage and retention of a running hub, over its API. */
+
+type Json = Record<string, unknown>;
+const recordingsIn = (dataDir: string): string[] =>
+  readdirSync(join(dataDir, "recordings")).filter((name) => name.endsWith(".mp4"));
+
+describe("the management of a hub", () => {
+  const dataDir = mkdtempSync(join(tmpdir(), "ocelli-management-"));
+  const env = {
+    OCELLI_DEVICES_V4L2: "false",
+    OCELLI_VIRTUAL_CAMERA: "always",
+    OCELLI_VIRTUAL_SIZE: "320x240",
+    OCELLI_VIRTUAL_FPS: "15",
+    OCELLI_RECORDING_WARM_UP_SECONDS: "2",
+  };
+  let hub: RunningHub;
+  let rpc: Rpc;
+
+  const start = async (): Promise<void> => {
+    hub = await startHub({ dataDir, env });
+    rpc = await hub.rpc();
+  };
+  beforeAll(start);
+  afterAll(async () => {
+    await rpc.close();
+    await hub.stop();
+    rmSync(dataDir, { recursive: true, force: true });
+  });
+
+  it("measures its storage", async () => {
+    const info = await rpc.call("get_storage_info");
+    const sizes = [info.total_space, info.used_space, info.available_space].map(Number);
+    expect(sizes[0]).toBe((sizes[1] ?? 0) + (sizes[2] ?? 0));
+    expect(info).toMatchObject({ recordings_size: 0, snapshots_size: 0, low_space_warning: false });
+    expect(Number(info.usage_percentage)).toBeGreaterThan(0);
+    expect(info.used_percent).toBe(info.usage_percentage);
+    expect(Object.keys(info)).toHaveLength(11);
+  });
+
+  it("records at the time of a schedule, from the first frame at or after it", async () => {
+    const startAt = Date.now() + 3500;
+    const scheduled = await rpc.call("schedule_recording", {
+      device: "camera100",
+      start_time: new Date(startAt).toISOString(),
+      duration: 1.5,
+    });
+    expect(scheduled).toMatchObject({
+      device: "camera100",
+      scheduled_for: new Date(startAt).toISOString(),
+      duration: 1.5,
+      format: "mp4",
+      status: "scheduled",
+    });
+    expect(await rpc.call("get_recording_status", { device: "camera100" })).toBe(null);
+    const running = await until("the recording runs", async () => {
+      const status = await rpc.call<Json | null>("get_recording_status", { device: "camera100" });
+      return status !== null && status.filename !== "" ? status : undefined;
+    });
+    expect(running).toMatchObject({ status: "active", camera_id: "camera100" });
+    const over = await until("the schedule is over", async () => {
+      const { schedules } = await rpc.call<{ schedules: Json[] }>("get_scheduled_recordings", { all: true });
+      return schedules[0]?.status === "completed" ? schedules[0] : undefined;
+    });
+    const [filename] = over.files as string[];
+    const info = await rpc.call("get_recording_info", { filename });
+    const lateMs = Date.parse(String(info.first_frame_at)) - startAt;
+    expect(lateMs).toBeGreaterThanOrEqual(0);
+    expect(lateMs).toBeLessThanOrEqual(1000 / 15 + 1);
+    const presented = (await packetTimes(hub.file("recordings", String(filename)))).filter(
+      (time) => time >= 0,
+    );
+    expect(presented).toHaveLength(Number(info.frames));
+    expect(info.duration).toBeCloseTo(1.5, 1);
+  });
+
+  it("refuses schedules in the past and cancels those to come", async () => {
+    const past = { device: "camera100", start_time: "2020-01-01T00:00:00Z", duration: 5 };
+    await expect(rpc.call("schedule_recording", past)).rejects.toMatchObject({ code: -32602 });
+    const { schedule_id } = await rpc.call("schedule_recording", {
+      device: "camera100",
+      start_time: new Date(Date.now() + 3_600_000).toISOString(),
+      duration: 5,
+    });
+    expect(await rpc.call("get_scheduled_recordings")).toMatchObject({ total: 1 });
+    expect(await rpc.call("cancel_scheduled_recording", { schedule_id })).toMatchObject({
+      status: "cancelled",
+    });
+    expect(await rpc.call("get_scheduled_recordings")).toMatchObject({ total: 0 });
+  });
+
+  it("keeps the settings of a camera and refuses modes it does not have", async () => {
+    const before = await rpc.call("get_camera_settings", { device: "camera100" });
+    expect(before).toMatchObject({ continuous_recording: false, pre_roll: 0, record_codec: "copy" });
+    const set = { device: "camera100", name: "Front door", resolution: "320x240", fps: 15 };
+    const settings = await rpc.call("set_camera_settings", set);
+    expect(settings).toMatchObject({ name: "Front door", resolution: "320x240", fps: 15 });
+    expect(await rpc.call("set_camera_settings", set)).toEqual(settings);
+    await expect(
+      rpc.call("set_camera_settings", { device: "camera100", resolution: "4000x3000" }),
+    ).rejects.toMatchObject({ code: -32008, data: { resolutions: ["320x240"] } });
+    await expect(
+      rpc.call("set_camera_settings", { device: "camera100", pre_roll: 60 }),
+    ).rejects.toMatchObject({ code: -32602 });
+  });
+
+  it("begins recordings early by the pre-roll of the camera", async () => {
+    await rpc.call("set_camera_settings", { device: "camera100", pre_roll: 2 });
+    await until("the capture is warm", async () => {
+      const status = await rpc.call<{ metadata: Json }>("get_camera_status", { device: "camera100" });
+      return status.metadata.capture_state === "live";
+    });
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    const askedAt = Date.now();
+    const { filename } = await rpc.call("start_recording", { device: "camera100" });
+    await rpc.call("stop_recording", { device: "camera100" });
+    const info = await rpc.call("get_recording_info", { filename });
+    const early = askedAt - Date.parse(String(info.first_frame_at));
+    expect(early).toBeGreaterThanOrEqual(1900);
+    await rpc.call("set_camera_settings", { device: "camera100", pre_roll: 0 });
+  });
+
+  it("keeps a continuous recording running, also after a restart, until the setting is taken back", async () => {
+    const before = recordingsIn(dataDir).length;
+    await rpc.call("set_camera_settings", { device: "camera100", continuous_recording: true });
+    const status = () => rpc.call<Json | null>("get_recording_status", { device: "camera100" });
+    const runs = async () => {
+      const now = await status();
+      return now !== null && Number(now.duration) > 0.5 ? now : undefined;
+    };
+    const first = await until("a recording runs", runs);
+    await rpc.call("stop_recording", { device: "camera100" });
+    await until(
+      "the next one runs",
+      async () => (await runs())?.recording_id !== first.recording_id && runs(),
+    );
+    await rpc.close();
+    await hub.end();
+    await start();
+    await until("it runs again", runs);
+    expect(recordingsIn(dataDir).length).toBeGreaterThanOrEqual(before + 3);
+    await rpc.call("set_camera_settings", { device: "camera100", continuous_recording: false });
+    await until("it has ended", async () => (await status()) === null);
+    expect(await rpc.call("get_camera_settings", { device: "camera100" })).toMatchObject({
+      name: "Front door",
+    });
+  });
+
+  it("deletes old files only by a policy", async () => {
+    const cleanup = await rpc.call("cleanup_old_files");
+    expect(cleanup).toMatchObject({ cleanup_executed: true, files_deleted: 0, status: "completed" });
+    await expect(
+      rpc.call("set_retention_policy", { policy_type: "age", enabled: true }),
+    ).rejects.toMatchObject({ code: -32602 });
+    expect(recordingsIn(dataDir).length).toBeGreaterThan(3);
+    // A second or so: by now all are older.
+    const policy = { policy_type: "age", enabled: true, max_age_days: 0.000_01 };
+    expect(await rpc.call("set_retention_policy", policy)).toMatchObject({
+      success: true,
+      ...policy,
+      message: "Retention policy updated successfully",
+    });
+    await until("they are gone", async () => {
+      await rpc.call("cleanup_old_files");
+      return recordingsIn(dataDir).length === 0;
+    });
+    expect(await rpc.call("list_recordings")).toMatchObject({ total: 0 });
+    expect(await rpc.call("get_storage_info")).toMatchObject({ recordings_size: 0 });
+    await rpc.close();
+    await hub.end();
+    await start();
+    expect(await rpc.call("get_retention_policies")).toMatchObject({ total: 1, policies: [policy] });
+  });
+});
