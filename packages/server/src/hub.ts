@@ -57,13 +57,13 @@ export interface HubOptions {
   /** The user named the addresses, so that a taken port is an error. */
   readonly listenIsExplicit: boolean;
   readonly log: Log;
+  /** Gets the admin key, in the clear, when one is made; throws when it cannot be handed over. */
+  readonly announceKey: (key: string) => void;
 }
 
 export interface StartedHub {
   readonly addresses: readonly BoundAddress[];
   readonly cameras: readonly CameraView[];
-  /** In the clear, once, when it was made now. */
-  readonly newAdminKey: string | undefined;
 }
 
 interface Part {
@@ -77,6 +77,7 @@ export class Hub {
   readonly #config: Config;
   readonly #listenIsExplicit: boolean;
   readonly #log: Log;
+  readonly #announceKey: (key: string) => void;
   readonly #clock: Clock = new SystemClock();
   readonly #parts: Part[] = [];
   #closed: Promise<"closed" | "timeout"> | undefined;
@@ -85,6 +86,7 @@ export class Hub {
     this.#config = options.config;
     this.#listenIsExplicit = options.listenIsExplicit;
     this.#log = options.log;
+    this.#announceKey = options.announceKey;
   }
 
   /**
@@ -289,10 +291,10 @@ export class Hub {
     });
     const addresses = await listener.open();
     // Last, so that a start that fails does not make a key nobody gets to see.
-    const newAdminKey = keys.ensureAdmin(config.adminKey)?.key;
+    keys.ensureAdmin(config.adminKey, this.#announceKey);
     ready = true;
     this.#log.debug({ version, ffmpeg: ffmpeg.version, dataDir: data.root, addresses }, "the hub is ready");
-    return { addresses, cameras: cameras.views(), newAdminKey };
+    return { addresses, cameras: cameras.views() };
   }
 
   /**
