@@ -4,6 +4,7 @@
  */
 import { isoOf, type Names } from "@ocelli/protocol/camera-service";
 import type { CameraView, EventCatalogue, RecordingView } from "../../events/catalogue.ts";
+import { nodeOf } from "./node-of.ts";
 import type { RpcServices } from "./services.ts";
 import { announcedCamera } from "./shapes-camera.ts";
 import { recordingAnnounced } from "./shapes-media.ts";
@@ -53,13 +54,4 @@ function oncePerNames(make: (names: Names) => string): TextFor {
     made.set(names, text);
     return text;
   };
-}
-
-/** A recording may outlive what is known of its camera. */
-function nodeOf(cameraId: string, cameras: RpcServices["cameras"]): string | undefined {
-  try {
-    return cameras.find(cameraId).view().node;
-  } catch {
-    return undefined;
-  }
 }

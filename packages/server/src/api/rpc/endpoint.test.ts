@@ -373,6 +373,24 @@ describe("recordings", () => {
     expect((await client.error("stop_recording")).data?.code).toBe("not_recording");
   });
 
+  it("are stopped also when their camera is no longer known", async () => {
+    const { login, cameras, recordings } = await start();
+    const client = await login("operator", "?names=path");
+    for (const named of [{}, { device: "camera100" }]) {
+      cameras.views.push(cameraView(100));
+      await client.result("start_recording", { device: "camera100" });
+      cameras.views.splice(0);
+      expect(await client.result("stop_recording", named)).toMatchObject({
+        success: true,
+        camera_id: "camera100",
+      });
+      expect(recordings.active()).toEqual([]);
+    }
+    expect((await client.error("stop_recording", { device: "camera100" })).data?.code).toBe(
+      "camera_not_found",
+    );
+  });
+
   it("keep the order of commands sent at once, also of one that names no camera", async () => {
     const { login, recordings } = await start();
     const client = await login("operator");

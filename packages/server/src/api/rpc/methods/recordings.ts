@@ -5,6 +5,7 @@ import { longestRecordingS, type ParamsOf, recordingFormats } from "@ocelli/prot
 import type { RecordingView } from "../../../events/catalogue.ts";
 import type { StartRecordingRequest } from "../../../recording/contract.ts";
 import { cameraLane, everyCamera } from "../lanes.ts";
+import { nodeOf } from "../node-of.ts";
 import type { RpcServices } from "../services.ts";
 import { recordingStarted, recordingStopped } from "../shapes-media.ts";
 import type { MethodImplementation } from "./method.ts";
@@ -39,8 +40,10 @@ export const startRecording: MethodImplementation<"start_recording"> = {
 
 export const stopRecording: MethodImplementation<"stop_recording"> = {
   // Without a camera it is only known at its turn which recording runs, so all commands before it come first.
-  lane: ({ device, recording_id }, { cameras }) =>
-    recording_id !== undefined || device === undefined ? everyCamera : cameraLane(cameras.find(device).id),
+  lane: ({ device, recording_id }, services) =>
+    recording_id !== undefined || device === undefined
+      ? everyCamera
+      : cameraLane(recordedBy(device, services)),
   async run(params, { dialect, holdRecording }, services) {
     const { cameras, recordings, clock, links } = services;
     const target = recordingMeant(params, services);
@@ -51,7 +54,7 @@ export const stopRecording: MethodImplementation<"stop_recording"> = {
     return recordingStopped(stopped, {
       names: dialect.names,
       nowUs: clock.wallUs(),
-      camera: cameras.find(stopped.cameraId).view(),
+      camera: { id: stopped.cameraId, node: nodeOf(stopped.cameraId, cameras) },
       spelled: params.device,
       sign: (path) => links.sign(path),
     });
@@ -61,8 +64,9 @@ export const stopRecording: MethodImplementation<"stop_recording"> = {
 /** By id, else by camera, else the only one that runs. */
 function recordingMeant(
   { recording_id, device }: ParamsOf<"stop_recording">,
-  { cameras, recordings }: RpcServices,
+  services: RpcServices,
 ): { cameraId: string; recordingId?: string } {
+  const { recordings } = services;
   const byId = (recording: RecordingView) => ({ cameraId: recording.cameraId, recordingId: recording.id });
   if (recording_id !== undefined) {
     const recording = recordings.active().find(({ id }) => id === recording_id);
@@ -71,7 +75,7 @@ function recordingMeant(
       details: { recording_id },
     });
   }
-  if (device !== undefined) return { cameraId: cameras.find(device).id };
+  if (device !== undefined) return { cameraId: recordedBy(device, services) };
   const [only, ...others] = recordings.active();
   if (only === undefined) throw new OcelliError("not_recording", "No recording is running.");
   if (others.length > 0) {
@@ -80,6 +84,11 @@ function recordingMeant(
     });
   }
   return byId(only);
+}
+
+/** The camera meant, known or only still being recorded. */
+function recordedBy(device: string, { cameras, recordings }: RpcServices): string {
+  return recordings.activeOf(device)?.cameraId ?? cameras.find(device).id;
 }
 
 function wantedDurationS(params: ParamsOf<"start_recording">): number | undefined {
