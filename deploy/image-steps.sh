@@ -43,6 +43,8 @@ build() {
   find "$target/packages" -name '*.tsbuildinfo' -delete
   cd "$target"
   npm ci --omit=dev --prefer-offline --loglevel=error
+  # npm leaves empty folders where packages for other machines would have been.
+  find node_modules -type d -empty -delete
   chmod -R a+rX "$target"
 }
 

@@ -44,7 +44,7 @@ rm -rf "$target.new"
 "$steps" build "$here/.." "$target.new"
 
 install -d -m 0755 /etc/ocelli
-[ -e /etc/ocelli/ocelli.yaml ] || install -m 0644 "$here/ocelli.yaml" /etc/ocelli/ocelli.yaml
+[ -e /etc/ocelli/ocelli.yaml ] || install -g ocelli -m 0640 "$here/ocelli.yaml" /etc/ocelli/ocelli.yaml
 [ -e /etc/ocelli/ocelli.env ] || install -m 0600 /dev/null /etc/ocelli/ocelli.env
 install -D -m 0644 "$here/ocelli.service" "$unit"
 install -D -m 0644 "$here/70-ocelli.rules" "$rules"
