@@ -12,7 +12,7 @@ const floors = [
   ["log"],
   ["config", "clock", "media", "events"],
   ["ffmpeg", "store", "service"],
-  ["devices"],
+  ["devices", "event-log"],
   ["capture", "library"],
   ["cameras"],
   ["recording", "snapshots", "live"],

@@ -24,6 +24,8 @@ import type { Config, NetworkCameraConfig } from "./config/schema.ts";
 import { NetworkProvider } from "./devices/network/provider.ts";
 import { V4l2Provider } from "./devices/v4l2/provider.ts";
 import { VirtualProvider } from "./devices/virtual/provider.ts";
+import { EventLog } from "./event-log/event-log.ts";
+import { openEventDatabase } from "./event-log/store.ts";
 import { EventBus } from "./events/bus.ts";
 import type { CameraView } from "./events/catalogue.ts";
 import { findFfmpeg } from "./ffmpeg/skills.ts";
@@ -112,6 +114,14 @@ export class Hub {
     const data = createDataDir(config.dataDir);
     const lock = lockDataDir(data.root);
     this.#started("lock of the data folder", () => lock.close());
+    const eventsLog = log.child({ part: "event log" });
+    const events = new EventLog({
+      database: openEventDatabase(`${data.state}/events.db`, eventsLog),
+      ...{ bus, clock, log: eventsLog },
+      maxBytes: config.events.keepMegabytes * mebibyte,
+      maxAgeMs: config.events.keepDays * 86_400_000,
+    });
+    this.#started("event log", () => events.close());
     const ffmpeg = await findFfmpeg({ clock });
     signal?.throwIfAborted();
 
@@ -218,8 +228,6 @@ export class Hub {
     });
     this.#started("schedules", () => schedules.close());
     schedules.start();
-
-    let ready = false;
     const kept = {
       recordings,
       cameras,
@@ -238,6 +246,8 @@ export class Hub {
       log: log.child({ part: "camera settings" }),
       maxPreRollS: config.capture.ringSeconds,
     });
+
+    let ready = false;
     const app = createHttpApp({ log: log.child({ part: "http" }) });
     const upgrades = new Upgrades({ clock, log: log.child({ part: "websocket" }) });
     const authorize = auth.identify.bind(auth);
@@ -249,9 +259,9 @@ export class Hub {
       exports,
       storageReport: new StorageReport({ storage, library }),
       retention,
+      cameraSettings,
       schedules,
       auth,
-      cameraSettings,
       links,
       version,
       log: log.child({ part: "rpc" }),

@@ -211,6 +211,16 @@ export const configSchema = z.strictObject({
       checkSeconds: seconds(5, "How often the limits of the retention policies are looked at", 0.1, 3600),
     })
     .prefault({}),
+  events: z
+    .strictObject({
+      keepDays: described(
+        z.number().min(0.01).max(3650).default(30),
+        "Events are kept this long for clients that ask for what they missed",
+        { unit: "d" },
+      ),
+      keepMegabytes: megabytes(64, "Events kept, by size"),
+    })
+    .prefault({}),
   snapshots: z
     .strictObject({
       warmUpFrames: described(

@@ -69,6 +69,17 @@ export interface ScheduleView {
   readonly reason?: string;
 }
 
+/** Something that is wrong with the hub's surroundings, for as long as it is. */
+export interface HealthProblem {
+  readonly component: "camera" | "storage" | "clock";
+  /** Stable: `camera_busy`, `usb_bandwidth`, `storage_critical`, … */
+  readonly code: string;
+  readonly severity: "warning" | "critical";
+  readonly message: string;
+  readonly cameraId?: string;
+  readonly sinceUs: number;
+}
+
 export interface EventCatalogue {
   "camera.added": { camera: CameraView };
   "camera.status": {
@@ -99,6 +110,12 @@ export interface EventCatalogue {
   /** What one pass deleted, and which limits asked for it: `age`, `size`, `free`. */
   "retention.deleted": { recordings: number; snapshots: number; bytes: number; reasons: readonly string[] };
   "clock.step": { stepUs: number };
+  /** Ready: the first scan of cameras is done and every address is served. */
+  "system.startup": { version: string };
+  /** About to close every connection. */
+  "system.shutdown": { reason: string };
+  /** The problems changed. `severity` is that of the worst one now. */
+  "system.health": { severity: "ok" | "warning" | "critical"; problems: readonly HealthProblem[] };
   "export.progress": {
     exportId: string;
     filename: string;
@@ -109,3 +126,8 @@ export interface EventCatalogue {
 }
 
 export type EventName = keyof EventCatalogue;
+
+/** An event as one value, told apart by `name`. */
+export type HubEvent = {
+  [E in EventName]: { readonly name: E; readonly payload: EventCatalogue[E] };
+}[EventName];
