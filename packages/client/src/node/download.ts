@@ -252,7 +252,7 @@ async function sizeOf(path: string): Promise<number> {
   );
 }
 
+/** Failing here must not hide what failed before. */
 async function forget(part: Part): Promise<void> {
-  await rm(part.path, { force: true });
-  await rm(part.versionPath, { force: true });
+  for (const path of [part.path, part.versionPath]) await rm(path, { force: true }).catch(() => {});
 }
