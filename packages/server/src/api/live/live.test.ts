@@ -39,7 +39,8 @@ const authorize: Authorize = (request) => {
 };
 
 async function serve(limits: { maxInFlightBytes?: number; stallTimeoutMs?: number } = {}) {
-  const log = pino({ level: "silent" });
+  const logged: string[] = [];
+  const log = pino({ level: "warn" }, { write: (line) => void logged.push(line) });
   const clock = new SystemClock();
   const native = new FakeSource("camera0", h264);
   const pictures = new FakeSource("camera0/mjpeg", mjpeg);
@@ -71,7 +72,7 @@ async function serve(limits: { maxInFlightBytes?: number; stallTimeoutMs?: numbe
     await listener.close();
   };
   cleanups.push(stop, () => Promise.resolve(clock.close()));
-  return { port, native, pictures, views, listener, url: `http://127.0.0.1:${port}` };
+  return { port, native, pictures, views, listener, logged, url: `http://127.0.0.1:${port}` };
 }
 
 interface Viewer {
@@ -190,6 +191,31 @@ describe("GET /live/{camera}/mse", () => {
     viewer.socket.terminate();
     await expect.poll(() => views.stats().length).toBe(0);
     expect(native.holders).toEqual([]);
+  });
+
+  it("takes a viewer that goes with pictures on their way for what it is, not for a failure", async () => {
+    const { port, native, views, logged } = await serve();
+    const viewer = watch(port, "/live/camera0/mse");
+    native.push();
+    await viewer.until(() => viewer.items.length >= 2);
+    const { _socket: socket } = viewer.socket as unknown as { _socket: Socket };
+    socket.pause();
+    // More than the kernel's buffers take.
+    const more = setInterval(() => {
+      for (let i = 0; i < 200; i++) native.push();
+    }, 2);
+    cleanups.push(() => Promise.resolve(clearInterval(more)));
+    let sent = 0;
+    const isStuck = (): boolean => {
+      const before = sent;
+      sent = views.stats()[0]?.framesSent ?? 0;
+      return sent > 0 && sent === before;
+    };
+    await expect.poll(isStuck, { timeout: 10_000, interval: 200 }).toBe(true);
+    socket.resetAndDestroy();
+    await expect.poll(() => views.stats().length).toBe(0);
+    clearInterval(more);
+    expect(logged).toEqual([]);
   });
 });
 

@@ -40,7 +40,7 @@ async function serve(
   const left = new AbortController();
   socket.on("close", () => left.abort(new Error("the viewer left")));
   const stopPing = keepAlive(socket, clock);
-  const sink = socketSink(socket);
+  const sink = socketSink(socket, left);
   try {
     const access = await accessOf(authorize, request, "viewer");
     if (access !== "granted") {
@@ -91,10 +91,15 @@ function acceptedCodecs(request: IncomingMessage): ReadonlySet<VideoCodec> {
   return accepted.size === 0 ? new Set(["h264"]) : accepted;
 }
 
-function socketSink(socket: WebSocket): MseSink {
+function socketSink(socket: WebSocket, left: AbortController): MseSink {
   const send = (data: string | Buffer, binary: boolean): Promise<void> =>
     new Promise((resolve, reject) => {
-      socket.send(data, { binary, compress: false }, (error) => (error ? reject(error) : resolve()));
+      socket.send(data, { binary, compress: false }, (error) => {
+        if (!error) return resolve();
+        // What was on its way fails before the socket tells that it is closed.
+        left.abort(error);
+        reject(error);
+      });
     });
   return {
     text: (message: MseMessage) => send(JSON.stringify(message), false),
