@@ -32,6 +32,37 @@ export const cameraSettingsSchema = z.looseObject({
   pre_roll: z.number().min(0),
 });
 
+export const controlSchema = z.looseObject({
+  /** As v4l2-ctl writes it: `exposure_time_absolute`. */
+  name: z.string(),
+  /** As the driver writes it. */
+  title: z.string(),
+  group: z.string().nullable(),
+  type: z.enum(["int", "bool", "menu", "button"]),
+  /** A boolean for `bool`; null for buttons and what cannot be read. */
+  value: z.union([z.number(), z.boolean()]).nullable(),
+  min: z.number(),
+  max: z.number(),
+  step: z.number(),
+  default: z.union([z.number(), z.boolean()]),
+  /** Only of a `menu`. */
+  menu: z.array(z.looseObject({ value: z.number(), name: z.string() })).optional(),
+  read_only: z.boolean(),
+  /** Has no effect now, such as a manual value while the automatic is on. */
+  inactive: z.boolean(),
+  /** The camera changes it by itself. */
+  volatile: z.boolean(),
+});
+export type ControlObject = z.output<typeof controlSchema>;
+
+const names = { device: z.string(), device_path: z.string().optional(), camera_id: z.string() };
+
+export const controlListSchema = z.looseObject({
+  ...names,
+  controls: z.array(controlSchema),
+  total: z.number().int().min(0),
+});
+
 export const cameraSettingsMethods = {
   /** Extension. */
   get_camera_settings: method("viewer", { device: deviceName }, cameraSettingsSchema),
@@ -63,5 +94,18 @@ export const cameraSettingsMethods = {
       pre_roll: numberBetween(0, 300).optional(),
     },
     cameraSettingsSchema,
+  ),
+  /** Extension. Exposure, focus and whatever else the driver lets be turned, with its values now. */
+  get_camera_controls: method("viewer", { device: deviceName }, controlListSchema),
+  /** Extension. Answers the control as the driver has it afterwards. It holds until the camera is unplugged. */
+  set_camera_control: method(
+    "operator",
+    {
+      device: deviceName,
+      control: z.string().min(1).max(100),
+      /** A whole number, true or false, or the name of a menu entry; nothing for a button. */
+      value: z.union([z.number(), z.boolean(), z.string().max(100)]).optional(),
+    },
+    z.looseObject({ ...names, ...controlSchema.shape }),
   ),
 } as const;

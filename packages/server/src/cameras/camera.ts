@@ -11,6 +11,7 @@ import { OcelliError } from "@ocelli/protocol";
 import { rateOf } from "../capture/rate.ts";
 import type { CaptureMode, CaptureState, FragmentSource } from "../capture/source.ts";
 import type { Clock } from "../clock/clock.ts";
+import type { DeviceControls } from "../devices/controls.ts";
 import type { CaptureInput, Device, DeviceCapabilities, DeviceKind } from "../devices/device.ts";
 import type { CameraStatus, CameraView } from "../events/catalogue.ts";
 import type { Log } from "../log/log.ts";
@@ -208,6 +209,19 @@ export class CameraImpl implements Camera {
     if (this.#learned === undefined) return undefined;
     const { codec, width, height, fps } = this.#learned;
     return { format: fourccOf[codec], width, height, fps: rateOf(this.#native?.frameIntervalUs) ?? fps };
+  }
+
+  controls(): DeviceControls {
+    this.#assertUsable();
+    const controls = this.#device?.controls;
+    if (controls !== undefined) return controls;
+    throw new OcelliError(
+      "unsupported",
+      `${this.id} is no V4L2 camera: it has no controls the hub can set.`,
+      {
+        details: { camera: this.id },
+      },
+    );
   }
 
   native(): NativeSource {

@@ -1,4 +1,5 @@
 import type { CaptureMode, FragmentSource } from "../capture/source.ts";
+import type { DeviceControls } from "../devices/controls.ts";
 import type { DeviceCapabilities } from "../devices/device.ts";
 import type { CameraView } from "../events/catalogue.ts";
 
@@ -27,6 +28,11 @@ export interface Camera {
   view(): CameraView;
   /** The mode the next start of the capture takes; `undefined` where only a capture can tell. */
   chosenMode?(): CaptureMode | undefined;
+  /**
+   * What can be turned at the camera.
+   * @throws OcelliError `camera_disconnected`; `unsupported` for a camera that has nothing the hub can turn
+   */
+  controls?(): DeviceControls;
   /**
    * The native rendition: the one process that has the device open.
    * @throws OcelliError `camera_disconnected` when the device is absent or in error

@@ -1,3 +1,4 @@
+import type { DeviceControls } from "./controls.ts";
 import type { Rational } from "./rational.ts";
 
 /** What discovery yields. A `Device` is a thing attached now; the registry gives it a lasting identity. */
@@ -85,6 +86,8 @@ export interface Device {
   readonly capabilities?: DeviceCapabilities;
   /** Set while the device is there but cannot be used; the registry shows status ERROR with this reason. */
   readonly problem?: { readonly code: string; readonly message: string };
+  /** What can be turned at it; absent where the hub cannot. */
+  readonly controls?: DeviceControls;
   /** Fixed camera number wanted by configuration, if any. */
   readonly wantedNumber?: number;
   /**

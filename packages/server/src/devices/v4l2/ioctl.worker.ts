@@ -2,11 +2,16 @@
 import { constants } from "node:fs";
 import { parentPort } from "node:worker_threads";
 import koffi from "koffi";
-import { askNode, type NodeAnswer, type SystemCalls } from "./ask-node.ts";
+import { askControls, type ControlCalls, type ControlsAnswer } from "./ask-controls.ts";
+import { askNode, type NodeAnswer } from "./ask-node.ts";
 
 export interface Question {
   readonly node: string;
+  /** Asks for the controls, after a change of one if there is one; for the capabilities otherwise. */
+  readonly controls?: { readonly change?: { readonly id: number; readonly value: number } };
 }
+
+export type Answer = NodeAnswer | ControlsAnswer;
 
 const libc = koffi.load(null);
 const openCall: (path: string, flags: number) => number = libc.func(
@@ -21,7 +26,7 @@ const closeCall: (fd: number) => number = libc.func("int close(int fd)");
 const closeOnExec = 0o2000000;
 const interrupted: number = koffi.os.errno.EINTR ?? 4;
 
-const calls: SystemCalls = {
+const calls: ControlCalls = {
   open(path) {
     const fd = openCall(path, constants.O_RDWR | constants.O_NONBLOCK | closeOnExec);
     return fd >= 0 ? fd : -koffi.errno();
@@ -36,10 +41,14 @@ const calls: SystemCalls = {
   close(fd) {
     closeCall(fd);
   },
+  address: (buffer) => koffi.address(buffer),
 };
 
 parentPort?.postMessage("ready");
 parentPort?.on("message", (question: Question) => {
-  const answer: NodeAnswer = askNode(question.node, calls);
+  const answer: Answer =
+    question.controls === undefined
+      ? askNode(question.node, calls)
+      : askControls(question.node, calls, question.controls.change);
   parentPort?.postMessage(answer);
 });

@@ -13,6 +13,7 @@ import type { Clock } from "../../clock/clock.ts";
 import type { Log } from "../../log/log.ts";
 import type { DeviceEvent, DeviceProvider } from "../device.ts";
 import type { NodeAnswer } from "./ask-node.ts";
+import { NodeControls } from "./node-controls.ts";
 import { type NodeProblem, nodeProblem } from "./node-problem.ts";
 import { NodeQueries } from "./query.ts";
 import { mayCapture, readIdentity } from "./sysfs.ts";
@@ -234,8 +235,15 @@ export class V4l2Provider implements DeviceProvider {
         identity: readIdentity(this.#sysDir, node.name),
         capabilities,
         ...(problem !== undefined && { problem }),
+        ...this.#controlsOf(path),
       }),
     );
+  }
+
+  #controlsOf(node: string): { controls?: NodeControls } {
+    const queries = this.#queries;
+    if (queries === undefined) return {};
+    return { controls: new NodeControls({ node, ask: (path, change) => queries.askControls(path, change) }) };
   }
 
   #takeFailure(node: Node, path: string, errno: number, operation: string): void {

@@ -5,8 +5,9 @@
 import { constants } from "node:os";
 import { Worker } from "node:worker_threads";
 import type { Clock } from "../../clock/clock.ts";
+import type { ControlsAnswer } from "./ask-controls.ts";
 import type { NodeAnswer } from "./ask-node.ts";
-import type { Question } from "./ioctl.worker.ts";
+import type { Answer, Question } from "./ioctl.worker.ts";
 
 export interface NodeQueriesOptions {
   readonly clock: Clock;
@@ -22,11 +23,12 @@ export interface NodeQueriesOptions {
 
 interface Job {
   readonly node: string;
-  readonly settle: (answer: NodeAnswer) => void;
+  readonly question: Question;
+  readonly settle: (answer: Answer) => void;
   stopTimer?: () => void;
 }
 
-const timedOut = (operation: string): NodeAnswer => ({
+const timedOut = (operation: string): Extract<Answer, { kind: "failed" }> => ({
   kind: "failed",
   errno: constants.errno.ETIMEDOUT,
   operation,
@@ -61,10 +63,25 @@ export class NodeQueries {
   }
 
   /** Never rejects; a driver that does not answer in time is `ETIMEDOUT`. */
-  ask(node: string): Promise<NodeAnswer> {
+  async ask(node: string): Promise<NodeAnswer> {
+    const answer = await this.#put({ node });
+    return answer.kind === "controls" ? timedOut("answer") : answer;
+  }
+
+  /** The controls of a node, after a change of one if there is one. As `ask` otherwise. */
+  async askControls(
+    node: string,
+    change?: { readonly id: number; readonly value: number },
+  ): Promise<ControlsAnswer> {
+    const answer = await this.#put({ node, controls: change === undefined ? {} : { change } });
+    return answer.kind === "controls" || answer.kind === "failed" ? answer : timedOut("answer");
+  }
+
+  #put(question: Question): Promise<Answer> {
+    const { node } = question;
     if (this.#closed || this.#held.has(node)) return Promise.resolve(timedOut("open"));
     return new Promise((settle) => {
-      this.#waiting.push({ node, settle });
+      this.#waiting.push({ node, question, settle });
       this.#dispatch();
     });
   }
@@ -106,11 +123,10 @@ export class NodeQueries {
       return;
     }
     this.#busy.set(thread, job);
-    const question: Question = { node: job.node };
-    thread.postMessage(question);
+    thread.postMessage(job.question);
     // The limit is for the driver: on a slow or busy machine a new thread alone may take longer to load.
     if (this.#ready.has(thread)) this.#limit(thread, job);
-    thread.on("message", (message: "ready" | NodeAnswer) => {
+    thread.on("message", (message: "ready" | Answer) => {
       if (message === "ready") this.#limit(thread, job);
       else this.#finish(thread, message);
     });
@@ -125,7 +141,7 @@ export class NodeQueries {
   }
 
   /** The thread has answered, or is given up with its node in `#held`. */
-  #finish(thread: Worker, answer: NodeAnswer): void {
+  #finish(thread: Worker, answer: Answer): void {
     const job = this.#busy.get(thread);
     this.#busy.delete(thread);
     if (job === undefined) return;

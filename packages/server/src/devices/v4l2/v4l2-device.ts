@@ -1,5 +1,6 @@
 /** A camera on a video node, and how ffmpeg opens it. */
 import { OcelliError } from "@ocelli/protocol";
+import type { DeviceControls } from "../controls.ts";
 import type { CaptureInput, Device, DeviceCapabilities, DeviceIdentity } from "../device.ts";
 import { captureFormat } from "../formats.ts";
 import type { NodeProblem } from "./node-problem.ts";
@@ -9,6 +10,7 @@ export interface V4l2DeviceOptions {
   readonly identity: DeviceIdentity;
   readonly capabilities?: DeviceCapabilities;
   readonly problem?: NodeProblem;
+  readonly controls?: DeviceControls;
 }
 
 export class V4l2Device implements Device {
@@ -18,6 +20,7 @@ export class V4l2Device implements Device {
   readonly name: string;
   readonly capabilities?: DeviceCapabilities;
   readonly problem?: NodeProblem;
+  readonly controls?: DeviceControls;
 
   constructor(options: V4l2DeviceOptions) {
     this.node = options.node;
@@ -25,6 +28,7 @@ export class V4l2Device implements Device {
     this.name = readableName(options.capabilities?.card ?? options.identity.name);
     if (options.capabilities !== undefined) this.capabilities = options.capabilities;
     if (options.problem !== undefined) this.problem = options.problem;
+    if (options.controls !== undefined) this.controls = options.controls;
   }
 
   input(mode: { format: string; width: number; height: number; fps: number }): CaptureInput {

@@ -2,6 +2,7 @@
 import { authenticate, ping } from "./access.ts";
 import { cameraSettingsImplementations } from "./camera-settings.ts";
 import { getCameraCapabilities, getCameraList, getCameraStatus } from "./cameras.ts";
+import { controlImplementations } from "./controls.ts";
 import { exportRecording } from "./exports.ts";
 import {
   deleteRecording,
@@ -35,6 +36,7 @@ export const implementations: MethodTable = {
   delete_snapshot: deleteSnapshot,
   export_recording: exportRecording,
   ...cameraSettingsImplementations,
+  ...controlImplementations,
   ...scheduleImplementations,
   ...storageImplementations,
 };
