@@ -1,0 +1,58 @@
+import { execFile } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { runInGuest } from "../../test/v4l2/guest.mjs";
+import { missingTools } from "../../test/v4l2/setup.mjs";
+import type { GuestHotplug } from "../guest-hotplug.ts";
+import type { Section } from "../section.ts";
+
+const exec = promisify(execFile);
+
+/**
+ * From the `rename` that makes a camera's node appear to the notification at a WebSocket client. Real drivers are
+ * only to be had in the guest of the V4L2 tests, whose processor is emulated in software.
+ */
+export const hotplug: Section = {
+  name: "hotplug",
+  about: "a camera's node appears, a client is told (in the V4L2 guest, on an emulated processor)",
+  async run({ report, quick, folder }) {
+    const missing = missingTools();
+    if (missing.length > 0) return report.skip(missing.join("; "));
+    const host: number[] = [];
+    for (let run = 0; run < (quick ? 2 : 5); run++) {
+      const startedAt = performance.now();
+      await exec(process.execPath, ["-e", "0"]);
+      host.push(performance.now() - startedAt);
+    }
+    const shareDir = mkdtempSync(join(folder, "guest-"));
+    const { exitCode, output } = await runInGuest({
+      command: ["node_modules/.bin/node", "bench/guest-hotplug.ts"],
+      env: { ROUNDS: String(quick ? 3 : 15) },
+      shareDir,
+      timeoutMs: 180_000,
+      memoryMb: 2048,
+    });
+    if (exitCode !== 0) throw new Error(`the guest failed:\n${output}`);
+    const guest = JSON.parse(readFileSync(join(shareDir, "hotplug.json"), "utf8")) as GuestHotplug;
+    rmSync(shareDir, { recursive: true });
+    report.figure({
+      what: "node appears, a client is told (emulated)",
+      unit: "ms",
+      values: guest.appeared,
+      against: { what: "the event of fs.watch alone, in another process there", values: guest.watched },
+      goal: 20,
+    });
+    report.figure({
+      what: "node goes, a client is told (emulated)",
+      unit: "ms",
+      values: guest.gone,
+    });
+    report.figure({
+      what: "node -e 0 (emulated)",
+      unit: "ms",
+      values: guest.node,
+      against: { what: "node -e 0 on this machine", values: host },
+    });
+  },
+};
