@@ -240,7 +240,8 @@ describe("many readers of one MJPEG camera", () => {
       const meanwhile = capturedAtUs.filter(
         (us) => us > first + offsetUs - intervalUs / 2 && us < last + offsetUs + intervalUs / 2,
       );
-      expect(viewer.times.length).toBe(meanwhile.length);
+      // The clocks of the two ends are matched to half a frame, so one may fall on either side.
+      expect(Math.abs(viewer.times.length - meanwhile.length)).toBeLessThanOrEqual(1);
       expect(viewer.times.length).toBeGreaterThan(sidecar.frames * 0.8);
     }
   });
