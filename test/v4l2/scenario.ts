@@ -146,6 +146,106 @@ await step("reads the capabilities v4l2-ctl reads", async () => {
   return `${formats} formats`;
 });
 
+type Control = {
+  name: string;
+  type: string;
+  min: number;
+  max: number;
+  step: number;
+  default: number | boolean;
+  value: number | boolean | null;
+  volatile: boolean;
+};
+
+/** What `v4l2-ctl --list-ctrls` says, of the types the hub knows. */
+async function listControls(node: string) {
+  const { stdout } = await run("v4l2-ctl", ["-d", node, "-l"]);
+  const kinds: Record<string, string> = {
+    int: "int",
+    bool: "bool",
+    menu: "menu",
+    intmenu: "menu",
+    button: "button",
+  };
+  return stdout.split("\n").flatMap((line) => {
+    const [, name, kind = "", facts = ""] = /^\s*(\w+) 0x[0-9a-f]+ \((\w+)\)\s*:(.*)$/.exec(line) ?? [];
+    const type = kinds[kind];
+    if (name === undefined || type === undefined || facts.includes("has-payload")) return [];
+    const fact = (key: string): number | undefined => {
+      const found = new RegExp(`\\b${key}=(-?\\d+)`).exec(facts)?.[1];
+      return found === undefined ? undefined : Number(found);
+    };
+    return [
+      {
+        name,
+        type,
+        min: fact("min"),
+        max: fact("max"),
+        step: fact("step"),
+        default: fact("default"),
+        value: fact("value"),
+      },
+    ];
+  });
+}
+
+await step("reads the controls v4l2-ctl reads, and sets them", async () => {
+  const node = "/dev/video0";
+  const expected = await listControls(node);
+  const list = async () =>
+    (await rpc.call<{ controls: Control[] }>("get_camera_controls", { device: node })).controls;
+  const actual = await list();
+  same(
+    "names and types",
+    actual.map(({ name, type }) => [name, type]),
+    expected.map(({ name, type }) => [name, type]),
+  );
+  for (const [index, control] of actual.entries()) {
+    const other = expected[index];
+    if (other === undefined || control.type === "button") continue;
+    const seen = { ...control, default: Number(control.default), value: Number(control.value) };
+    for (const key of ["min", "max", "step", "default", "value"] as const) {
+      if (other[key] === undefined || (key === "value" && control.volatile)) continue;
+      same(`${key} of ${control.name}`, seen[key], other[key]);
+    }
+  }
+  const value = async (name: string): Promise<number> =>
+    Number.parseInt((await run("v4l2-ctl", ["-d", node, "-C", name])).stdout.split(":")[1] ?? "", 10);
+  const set = (control: string, to: number | boolean | string) =>
+    rpc.call<Control>("set_camera_control", { device: node, control, value: to });
+  const wanted: [string, number | boolean, number][] = [
+    ["brightness", 17, 17],
+    ["horizontal_flip", true, 1],
+  ];
+  for (const [name, to, is] of wanted) {
+    same(`answer of ${name}`, (await set(name, to)).value, to);
+    same(`${name} as v4l2-ctl reads it`, await value(name), is);
+  }
+  const menu = actual.find(({ type }) => type === "menu") as Control & {
+    menu: { value: number; name: string }[];
+  };
+  const entry = menu.menu.find((one) => one.value !== menu.value);
+  if (entry === undefined) throw new Error("no menu with two entries");
+  same("answer of a menu", (await set(menu.name, entry.name)).value, entry.value);
+  same("menu as v4l2-ctl reads it", await value(menu.name), entry.value);
+  await rpc.call("set_camera_control", { device: node, control: "button" });
+  for (const [control, to] of [
+    ["brightness", 256],
+    ["brightness", "light"],
+    ["nonesuch", 1],
+  ] as const) {
+    const refused = await set(control, to).then(
+      () => undefined,
+      (error: unknown) => (error as { code?: number }).code,
+    );
+    same(`${control} = ${to} is refused`, refused, -32602);
+  }
+  same("brightness is what it was", await value("brightness"), 17);
+  await set("brightness", 128);
+  await set("horizontal_flip", false);
+  return `${actual.length} controls`;
+});
+
 await step("notifies of a node that appears and goes", async () => {
   const appeared: number[] = [];
   const gone: number[] = [];
