@@ -3,12 +3,12 @@
  * as long as the server still has the same file.
  */
 import { createHash } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
-import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { closeSync, createReadStream, openSync, write as writeChunk, writeFileSync } from "node:fs";
+import { mkdir, readFile, rename, rm, stat } from "node:fs/promises";
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { basename, dirname, join } from "node:path";
-import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { promisify } from "node:util";
 import { CameraServiceError, ConnectionError, MediaMTXError } from "../errors.ts";
 import { fileUrl, refusal } from "../files.ts";
 import { sleep } from "../waiting.ts";
@@ -123,7 +123,8 @@ async function fetchRest(url: URL, part: Part, options: DownloadOptions): Promis
   }
   if (!continues) {
     have = 0;
-    await writeFile(part.versionPath, JSON.stringify(version));
+    // No waiting before the body is read: what is held meanwhile is lost if the connection breaks.
+    writeFileSync(part.versionPath, JSON.stringify(version));
   }
   await receive(response, part, have, version.size, options);
   await verify(part, version, headers, filename);
@@ -137,15 +138,15 @@ async function receive(
   { filename, onProgress, signal }: DownloadOptions,
 ): Promise<void> {
   let bytes = have;
-  const count = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
+  // Written chunk by chunk: a pipe would throw away what it holds when the connection breaks.
+  const file = openSync(part.path, have > 0 ? "a" : "w");
+  try {
+    for await (const chunk of response) {
+      if (!(chunk instanceof Uint8Array)) continue;
+      await writeAll(file, chunk);
       bytes += chunk.length;
       onProgress?.(bytes, total);
-      done(null, chunk);
-    },
-  });
-  try {
-    await pipeline(response, count, createWriteStream(part.path, { flags: have > 0 ? "a" : "w" }));
+    }
   } catch (cause) {
     signal?.throwIfAborted();
     if (isDiskError(cause)) throw cause;
@@ -154,6 +155,17 @@ async function receive(
       data: { filename, bytes },
       cause,
     });
+  } finally {
+    response.destroy();
+    closeSync(file);
+  }
+}
+
+const write = promisify(writeChunk);
+
+async function writeAll(file: number, chunk: Uint8Array): Promise<void> {
+  for (let from = 0; from < chunk.length; ) {
+    from += (await write(file, chunk, from, chunk.length - from, null)).bytesWritten;
   }
 }
 
