@@ -64,8 +64,9 @@ async function unit() {
   }
 }
 
-async function v4l2() {
-  const result = spawnSync(node, [join(root, "test/v4l2/run.mjs")], {
+/** A suite that is a script of its own, whose last line counts. */
+const script = (path) => () => {
+  const result = spawnSync(node, [join(root, path)], {
     cwd: root,
     stdio: ["ignore", "pipe", "inherit"],
     encoding: "utf8",
@@ -75,9 +76,11 @@ async function v4l2() {
   const counts = /^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/.exec(line);
   if (counts === null) return { passed: 0, failed: 1, skipped: 0 };
   return { passed: Number(counts[1]), failed: Number(counts[2]), skipped: Number(counts[3] ?? 0) };
-}
+};
 
-const suites = { check, unit, v4l2 };
+const suites = { check, unit, v4l2: script("test/v4l2/run.mjs"), deploy: script("test/deploy/run.mjs") };
+/** The deployment test makes whole Debian systems and takes some minutes: only when asked for. */
+const usual = Object.keys(suites).filter((name) => name !== "deploy");
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !(name in suites));
 if (unknown.length > 0) {
@@ -93,7 +96,7 @@ const missing = installTestTools();
 for (const text of missing) console.log(`skipped: ${text}`);
 
 const total = { passed: 0, failed: 0, skipped: missing.length };
-for (const name of wanted.length > 0 ? wanted : Object.keys(suites)) {
+for (const name of wanted.length > 0 ? wanted : usual) {
   const counts = await suites[name]();
   for (const key of Object.keys(total)) total[key] += counts[key];
 }

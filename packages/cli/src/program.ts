@@ -1,6 +1,7 @@
 /** The command line: global options, the list of commands, and how failures are told. */
 import { Command, CommanderError } from "commander";
 import { addCameras } from "./commands/cameras.ts";
+import { addDoctor } from "./commands/doctor.ts";
 import { addFiles } from "./commands/files.ts";
 import { addRecord } from "./commands/record.ts";
 import { addSnapshot } from "./commands/snapshot.ts";
@@ -34,6 +35,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   addSnapshot(program, io);
   addRecord(program, io);
   addFiles(program, io);
+  addDoctor(program, io, async () => (await import("@ocelli/server")).runDoctor);
   try {
     await program.parseAsync(argv, { from: "user" });
     return exitCodes.ok;

@@ -44,6 +44,7 @@ import { RecordingService } from "./recording/recordings.ts";
 import { scheduleMigrations } from "./recording/schedule-store.ts";
 import { Schedules } from "./recording/schedules.ts";
 import { WarmCaptures } from "./recording/warm-captures.ts";
+import { ServiceNotifier } from "./service/service-notifier.ts";
 import { SnapshotService } from "./snapshots/snapshots.ts";
 import { createDataDir, lockDataDir } from "./store/data-dir.ts";
 import { openDatabase } from "./store/database.ts";
@@ -82,6 +83,7 @@ export class Hub {
   readonly #announceKey: (key: string) => void;
   readonly #clock: Clock = new SystemClock();
   readonly #parts: Part[] = [];
+  #service: ServiceNotifier | undefined;
   #closed: Promise<"closed" | "timeout"> | undefined;
 
   constructor(options: HubOptions) {
@@ -102,6 +104,8 @@ export class Hub {
     const log = this.#log;
     const startedAtMonoUs = clock.monoUs();
     this.#started("clock", () => clock.close());
+    this.#service = new ServiceNotifier({ clock, log: log.child({ part: "service" }) });
+    this.#service.status("Starting");
     const bus = new EventBus(log.child({ part: "events" }));
     clock.onStep((stepUs) => {
       log.warn(
@@ -303,6 +307,7 @@ export class Hub {
     // Last, so that a start that fails does not make a key nobody gets to see.
     keys.ensureAdmin(config.adminKey, this.#announceKey);
     ready = true;
+    this.#service.ready(`Serving ${cameras.views().length} camera(s)`);
     this.#log.debug({ version, ffmpeg: ffmpeg.version, dataDir: data.root, addresses }, "the hub is ready");
     return { addresses, cameras: cameras.views() };
   }
@@ -317,6 +322,7 @@ export class Hub {
   }
 
   async #close(): Promise<"closed" | "timeout"> {
+    this.#service?.stopping((this.#config.shutdownSeconds + 5) * 1000);
     const bound = new SystemClock();
     const timeout = new AbortController();
     const late = bound.sleep(this.#config.shutdownSeconds * 1000, timeout.signal).then(
