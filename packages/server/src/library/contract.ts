@@ -85,7 +85,7 @@ export interface Library {
   put(sidecar: Sidecar, options?: { readonly after?: Promise<unknown> }): Promise<void>;
   /** By name with or without extension. @throws OcelliError `file_not_found`, `invalid_filename` */
   get(kind: MediaKind, filename: string): MediaEntry;
-  /** Newest first. Files still being written are left out. */
+  /** Newest first. Files still being written are left out, and so are the lists of gaps and clock steps. */
   page(kind: MediaKind, options: { limit: number; offset: number; cameraId?: string }): Page;
   /** @throws OcelliError `file_not_found`, `file_in_use` (still being written) */
   delete(kind: MediaKind, filename: string): Promise<void>;

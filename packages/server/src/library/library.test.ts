@@ -120,6 +120,23 @@ describe("entries", () => {
     expect(library.unfinished()).toEqual([]);
   });
 
+  it("have their gaps when asked for by name; pages are spared the long lists", async () => {
+    const library = await openLibrary();
+    const gaps = [{ fromUs: 5, toUs: 9, reason: "frames_dropped", missingFrames: 3 }];
+    const clockSteps = [{ atUs: 7, stepUs: -2 }];
+    await writeFile(join(root, "recordings", "bad.mp4"), "media");
+    await library.put(makeSidecar("recording", "bad.mp4", { gaps, clockSteps }));
+    const check = (): void => {
+      expect(library.get("recording", "bad")).toMatchObject({ gaps, clockSteps, frames: 31 });
+      expect(library.page("recording", { limit: 9, offset: 0 }).entries).toMatchObject([
+        { filename: "bad.mp4", frames: 31, gaps: [], clockSteps: [] },
+      ]);
+    };
+    check();
+    await library.rebuild();
+    check();
+  });
+
   it("appear with the file they wait for, and leave nothing when it fails", async () => {
     const library = await openLibrary();
     const written = Promise.withResolvers<void>();

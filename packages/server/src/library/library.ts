@@ -374,7 +374,9 @@ export class MediaLibrary implements Library {
   }
 
   #entry(row: IndexRow): MediaEntry {
-    const sidecar = parseSidecar(row.sidecar, row.kind, row.filename);
+    // Two objects as one: `{"a":1}` and `{"b":2}`.
+    const text = row.lists === "" ? row.sidecar : `${row.sidecar.slice(0, -1)},${row.lists.slice(1)}`;
+    const sidecar = parseSidecar(text, row.kind, row.filename);
     if (sidecar === undefined) {
       throw new OcelliError("internal", `The index holds a row for ${row.filename} that cannot be read.`);
     }

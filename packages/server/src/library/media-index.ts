@@ -64,6 +64,7 @@ export const libraryMigrations: readonly Migration[] = [
       END;
     `,
   },
+  { owner: "library", version: 2, sql: "ALTER TABLE media ADD COLUMN lists TEXT NOT NULL DEFAULT ''" },
 ];
 
 export interface IndexRow {
@@ -75,11 +76,17 @@ export interface IndexRow {
   readonly modifiedAtUs: number;
   /** Identifies the version of the sidecar file the row was made from. */
   readonly sidecarStamp: string;
-  /** JSON text. */
+  /** JSON text, without the lists below. */
   readonly sidecar: string;
+  /**
+   * JSON text of gaps and clock steps. Empty when there are none, and in the rows of a page: a bad camera has a
+   * hundred kilobytes of them, and reading those of a whole page would hold up everything else.
+   */
+  readonly lists: string;
 }
 
 const columns = "id, kind, filename, writing, bytes, modified_at_us, sidecar_stamp, sidecar";
+const allColumns = `${columns}, lists`;
 
 function kindOf(value: string): MediaKind {
   return value === "snapshot" ? "snapshot" : "recording";
@@ -115,6 +122,7 @@ export class MediaIndex {
         modifiedAtUs: integer(value, "modified_at_us"),
         sidecarStamp: text(value, "sidecar_stamp"),
         sidecar: text(value, "sidecar"),
+        lists: value.lists === undefined ? "" : text(value, "lists"),
       };
     };
     const usage = (value: Parameters<typeof text>[0]) => ({
@@ -129,21 +137,21 @@ export class MediaIndex {
        ) ORDER BY modified_at_us DESC, id DESC`;
     this.#database = database;
     this.#upsert = database.command(
-      `INSERT INTO media (kind, filename, stem, camera_id, writing, modified_at_us, bytes, sidecar_stamp, sidecar)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+      `INSERT INTO media (kind, filename, stem, camera_id, writing, modified_at_us, bytes, sidecar_stamp, sidecar, lists)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (kind, filename) DO UPDATE SET camera_id = excluded.camera_id, writing = excluded.writing,
          modified_at_us = excluded.modified_at_us, bytes = excluded.bytes,
-         sidecar_stamp = excluded.sidecar_stamp, sidecar = excluded.sidecar`,
+         sidecar_stamp = excluded.sidecar_stamp, sidecar = excluded.sidecar, lists = excluded.lists`,
     );
     this.#deleteRow = database.command("DELETE FROM media WHERE kind = ? AND filename = ?");
-    this.#byName = database.query(`SELECT ${columns} FROM media WHERE kind = ? AND filename = ?`, row);
+    this.#byName = database.query(`SELECT ${allColumns} FROM media WHERE kind = ? AND filename = ?`, row);
     this.#byStem = database.query(
-      `SELECT ${columns} FROM media WHERE kind = ? AND stem = ? ORDER BY filename <> stem || '.mp4', modified_at_us DESC, id DESC`,
+      `SELECT ${allColumns} FROM media WHERE kind = ? AND stem = ? ORDER BY filename <> stem || '.mp4', modified_at_us DESC, id DESC`,
       row,
     );
     this.#newest = database.query(page(""), row);
     this.#newestOfCamera = database.query(page(" AND camera_id = ?"), row);
-    this.#writing = database.query(`SELECT ${columns} FROM media WHERE writing = 1 ORDER BY id`, row);
+    this.#writing = database.query(`SELECT ${allColumns} FROM media WHERE writing = 1 ORDER BY id`, row);
     this.#usage = database.query(
       "SELECT coalesce(sum(files), 0) AS files, coalesce(sum(bytes), 0) AS bytes FROM media_usage WHERE kind = ?",
       usage,
@@ -180,6 +188,7 @@ export class MediaIndex {
   }
 
   put(sidecar: Sidecar, file: { bytes: number; modifiedAtUs: number; sidecarStamp: string }): void {
+    const { gaps, clockSteps, ...rest } = sidecar;
     this.#upsert.run(
       sidecar.kind,
       sidecar.filename,
@@ -189,7 +198,8 @@ export class MediaIndex {
       file.modifiedAtUs,
       file.bytes,
       file.sidecarStamp,
-      JSON.stringify(sidecar),
+      JSON.stringify(rest),
+      gaps.length + clockSteps.length === 0 ? "" : JSON.stringify({ gaps, clockSteps }),
     );
   }
 
@@ -207,7 +217,7 @@ export class MediaIndex {
     return this.#byStem.all(kind, stem);
   }
 
-  /** Finished media, newest first. */
+  /** Finished media, newest first, without their lists. */
   page(kind: MediaKind, limit: number, offset: number, cameraId?: string): IndexRow[] {
     return cameraId === undefined
       ? this.#newest.all(kind, limit, offset)
