@@ -4,7 +4,9 @@ import type { Command } from "commander";
 import { Option } from "commander";
 import { type Context, withHub } from "../context.ts";
 import type { Io } from "../io.ts";
-import { bytesText, durationText, readDurationS } from "../words.ts";
+import { durationOf, instantOf } from "../times.ts";
+import { bytesText, durationText } from "../words.ts";
+import { addSchedule } from "./schedule.ts";
 
 interface StartOptions {
   readonly duration?: string;
@@ -15,7 +17,7 @@ interface StartOptions {
 }
 
 export function addRecord(program: Command, io: Io): void {
-  const record = program.command("record").description("start and stop recordings");
+  const record = program.command("record").description("start, stop and schedule recordings");
   record
     .command("start")
     .description("start recording one or more cameras")
@@ -38,6 +40,7 @@ export function addRecord(program: Command, io: Io): void {
     .action((cameras: string[], _options, command: Command) =>
       withHub(command, io, (context) => stop(cameras, context)),
     );
+  addSchedule(record, io);
 }
 
 async function start(cameras: readonly string[], options: StartOptions, context: Context): Promise<void> {
@@ -109,19 +112,4 @@ async function allOf<T>(
     ),
   );
   return { failure };
-}
-
-function durationOf(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const seconds = readDurationS(text);
-  if (seconds !== undefined) return seconds;
-  throw new OcelliError("invalid_params", `"${text}" is no duration. Write 90, 90s, 1.5m or 2h.`);
-}
-
-/** `+seconds` counts from the hub's time: this machine's clock may differ. */
-async function instantOf(text: string | undefined, { connection }: Context): Promise<string | undefined> {
-  const ahead = text === undefined ? null : /^\+(\d+(?:\.\d+)?)$/.exec(text);
-  if (ahead === null) return text;
-  const { timestamp } = await connection.call("get_camera_list");
-  return new Date(Date.parse(timestamp) + Number(ahead[1]) * 1000).toISOString();
 }
