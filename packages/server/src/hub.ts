@@ -265,6 +265,7 @@ export class Hub {
       retention,
       cameraSettings,
       schedules,
+      events,
       auth,
       links,
       version,
@@ -299,6 +300,7 @@ export class Hub {
       log: log.child({ part: "listener" }),
     });
     this.#started("connections", async () => {
+      if (ready) bus.emit("system.shutdown", { reason: "requested" });
       ready = false;
       await Promise.all([rpc.close(), live.close(), listener.close()]);
       await closeApp(app);
@@ -308,6 +310,7 @@ export class Hub {
     keys.ensureAdmin(config.adminKey, this.#announceKey);
     ready = true;
     this.#service.ready(`Serving ${cameras.views().length} camera(s)`);
+    bus.emit("system.startup", { version });
     this.#log.debug({ version, ffmpeg: ffmpeg.version, dataDir: data.root, addresses }, "the hub is ready");
     return { addresses, cameras: cameras.views() };
   }

@@ -1,6 +1,7 @@
 export * from "./camera-settings-methods.ts";
 export * from "./dialect.ts";
 export * from "./errors.ts";
+export * from "./event-methods.ts";
 export * from "./limits.ts";
 export * from "./methods.ts";
 export * from "./notifications.ts";

@@ -1,6 +1,7 @@
 /** The methods: who may call them, what they take and what they answer. The order of a schema's keys is the order of positional parameters. */
 import { z } from "zod";
 import { cameraSettingsMethods } from "./camera-settings-methods.ts";
+import { eventMethods } from "./event-methods.ts";
 import { method } from "./method.ts";
 import * as results from "./results.ts";
 import { scheduleMethods } from "./schedule-methods.ts";
@@ -98,6 +99,7 @@ export const methods = {
     results.exportedSchema,
   ),
   ...cameraSettingsMethods,
+  ...eventMethods,
   ...scheduleMethods,
   ...storageMethods,
 } as const;

@@ -5,6 +5,8 @@ import { announcedCameraSchema, recordingSchema } from "./results.ts";
 export const cameraEvents = ["connected", "disconnected", "error", "capability_change", "initial"] as const;
 
 const at = z.iso.datetime();
+/** Place of the event among all events of the hub, for `subscribe_events {since}`. */
+const seq = z.number().int().min(1);
 
 export const notifications = {
   camera_status_update: z.looseObject({
@@ -12,6 +14,8 @@ export const notifications = {
     event: z.enum(cameraEvents),
     timestamp: at,
     camera: announcedCameraSchema,
+    /** Absent where this is no event but the state a new connection is told. */
+    seq: seq.optional(),
   }),
   /** Flat `start_time` is epoch seconds, unlike in the answers of methods. */
   recording_status_update: z.looseObject({
@@ -26,6 +30,29 @@ export const notifications = {
     reason: z.string().optional(),
     timestamp: at,
     recording: recordingSchema,
+    seq: seq.optional(),
+  }),
+  /** Something is wrong with a camera, the disk or the clock, or no longer. To all while `severity` is critical. */
+  system_health_update: z.looseObject({
+    status: z.string(),
+    severity: z.enum(["ok", "warning", "critical"]),
+    /** Seconds. */
+    uptime: z.number().min(0),
+    version: z.string(),
+    components: z.record(z.string(), z.string()),
+    problems: z.array(
+      z.looseObject({
+        component: z.enum(["camera", "storage", "clock"]),
+        code: z.string(),
+        severity: z.enum(["warning", "critical"]),
+        message: z.string(),
+        device: z.string().optional(),
+        since: at,
+      }),
+    ),
+    available_cameras: z.array(z.string()),
+    timestamp: at,
+    seq,
   }),
   /** Only to the connection that called `export_recording`. */
   export_update: z.looseObject({

@@ -63,6 +63,7 @@ export class Connection {
   readonly #limits: ConnectionLimits;
   readonly #inbox: string[] = [];
   readonly #closed = Promise.withResolvers<void>();
+  #waiting: (() => void)[] = [];
   #inFlight = 0;
   #cancelQuiet: (() => void) | undefined;
   #cancelPing: () => void;
@@ -78,7 +79,10 @@ export class Connection {
     this.#log = log;
     this.#limits = limits;
     this.#outbox = new Outbox(socket, limits, {
-      onDrain: () => this.#takeUp(),
+      onDrain: () => {
+        this.#release();
+        this.#takeUp();
+      },
       onDrop: (bufferedBytes) => {
         log.warn(
           { session: session.id, peer: session.address, bufferedBytes },
@@ -100,6 +104,7 @@ export class Connection {
       this.#cancelPong?.();
       session.ended.abort(new Error("The connection has ended."));
       options.onClosed(this);
+      this.#release();
       this.#closed.resolve();
     });
   }
@@ -117,6 +122,12 @@ export class Connection {
   /** Something for this client alone. */
   send(text: string): void {
     this.#outbox.send(text);
+  }
+
+  /** Resolves when little enough waits to be sent, or the connection has ended. */
+  drained(): Promise<void> {
+    if (this.#closing || !this.#outbox.isFull) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   /** Idempotent; resolves when the socket is closed, cut if the other end does not answer. */
@@ -172,6 +183,10 @@ export class Connection {
       this.#inFlight -= members.length;
       this.#takeUp();
     }
+  }
+
+  #release(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
   #ping(): void {

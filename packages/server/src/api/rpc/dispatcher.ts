@@ -59,7 +59,13 @@ export class Dispatcher {
       if (isMalformed(member)) throw new RpcError(member.condition, member.reason);
       session.dialect = afterMethod(session.dialect, member.method);
       if (!isMethodName(member.method)) throw new RpcError("method_not_found", "There is no such method.");
-      outcome = { result: await this.#run(member.method, member, session, { send, hold }) };
+      outcome = {
+        result: await this.#run(member.method, member, session, {
+          send,
+          hold,
+          afterAnswer: (work) => void releases.push(work),
+        }),
+      };
     } catch (error) {
       outcome = this.#failed(error, member, session, requestId);
     }
@@ -86,7 +92,11 @@ export class Dispatcher {
     method: M,
     request: Request,
     session: Session,
-    outlet: { readonly send: Send; readonly hold: (cameraId: string) => void },
+    outlet: {
+      readonly send: Send;
+      readonly hold: (cameraId: string) => void;
+      readonly afterAnswer: (work: () => void) => void;
+    },
   ): Promise<ResultOf<M>> {
     // Each name has the implementation of its own method (`MethodTable`); the compiler does not follow the index.
     const implementation = implementations[method] as unknown as MethodImplementation<M>;
@@ -99,6 +109,7 @@ export class Dispatcher {
         signal: session.ended.signal,
         notify: (name, payload) =>
           outlet.send(JSON.stringify({ jsonrpc: "2.0", method: name, params: payload })),
+        afterAnswer: outlet.afterAnswer,
         holdRecording: outlet.hold,
       };
       return implementation.run(params, call, this.#services);

@@ -14,16 +14,14 @@ import {
   welcomeSubprotocol,
 } from "@ocelli/protocol/camera-service";
 import type { WebSocket } from "ws";
-import type { EventBus } from "../../events/bus.ts";
-import type { RecordingView } from "../../events/catalogue.ts";
-import { cameraText, notification, recordingText, type TextFor } from "./announcer.ts";
+import { initialCameraText, notification } from "./announcer.ts";
 import { Connection, type ConnectionLimits, defaultConnectionLimits } from "./connection.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import type { RpcServices } from "./services.ts";
 import { Session } from "./session.ts";
+import { Subscriptions } from "./subscriptions.ts";
 
-export interface RpcEndpointOptions extends RpcServices {
-  readonly bus: EventBus;
+export interface RpcEndpointOptions extends Omit<RpcServices, "subscriptions"> {
   /** Shown in `server_welcome`. */
   readonly version: string;
   /** Default 20,000; further ones are closed with 1013. */
@@ -57,32 +55,22 @@ class Endpoint implements RpcEndpoint {
   readonly #limits: ConnectionLimits;
   readonly #dispatcher: Dispatcher;
   readonly #connections = new Set<Connection>();
-  readonly #unsubscribe: (() => void)[];
+  readonly #services: RpcServices;
+  readonly #subscriptions: Subscriptions;
   #closing: Promise<void> | undefined;
 
   constructor(options: RpcEndpointOptions) {
     this.#options = options;
     this.#settings = options.dialect ?? defaultDialectSettings;
     this.#limits = { ...defaultConnectionLimits, ...options.limits };
-    this.#dispatcher = new Dispatcher(options, this.#settings);
-    const { bus } = options;
-    this.#unsubscribe = [
-      bus.on("camera.status", ({ camera, change }) => {
-        this.#tell(cameraText(camera, change, options), (connection, text) => connection.announce(text));
-      }),
-      bus.on("recording.started", ({ recording }) =>
-        this.#tellRecording(recording, recordingText(recording, "recordingStarted", options)),
-      ),
-      bus.on("recording.stopped", ({ recording, reason }) =>
-        this.#tellRecording(recording, recordingText(recording, "recordingStopped", options, { reason })),
-      ),
-      bus.on("recording.failed", ({ recording, error }) =>
-        this.#tellRecording(
-          recording,
-          recordingText(recording, "recordingFailed", options, { reason: error.code, error: error.message }),
-        ),
-      ),
-    ];
+    const { events, clock, log, version } = options;
+    this.#subscriptions = new Subscriptions({
+      events,
+      log,
+      context: { services: options, version, startedAtMonoUs: clock.monoUs() },
+    });
+    this.#services = { ...options, subscriptions: this.#subscriptions };
+    this.#dispatcher = new Dispatcher(this.#services, this.#settings);
   }
 
   get connections(): number {
@@ -116,6 +104,7 @@ class Endpoint implements RpcEndpoint {
       onQuiet: () => this.#tellAllCameras(connection),
       onClosed: () => {
         this.#connections.delete(connection);
+        this.#subscriptions.remove(session);
         log.info(
           { peer: address, session: session.id, clients: this.#connections.size },
           "client disconnected",
@@ -123,6 +112,7 @@ class Endpoint implements RpcEndpoint {
       },
     });
     this.#connections.add(connection);
+    this.#subscriptions.add(connection);
     log.info({ peer: address, session: session.id, clients: this.#connections.size }, "client connected");
     if (hasCredential(request)) {
       // A wrong credential in a header is no failed handshake: the client learns of it from `authenticate`.
@@ -148,30 +138,18 @@ class Endpoint implements RpcEndpoint {
   }
 
   async #close(): Promise<void> {
-    for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    this.#subscriptions.close();
     await Promise.all(
       [...this.#connections].map((connection) => connection.close(closeCodes.goingAway, "Server shutdown")),
     );
-  }
-
-  #tellRecording(recording: RecordingView, textFor: TextFor): void {
-    this.#tell(textFor, (connection, text) => connection.announceRecording(recording.cameraId, text));
-  }
-
-  #tell(textFor: TextFor, deliver: (connection: Connection, text: string) => void): void {
-    const nowUs = this.#options.clock.wallUs();
-    for (const connection of this.#connections) {
-      if (connection.session.mayBeTold(nowUs)) deliver(connection, textFor(connection.session.dialect.names));
-    }
   }
 
   /** For clients that only listen. One that speaks first is never surprised by this. */
   #tellAllCameras(connection: Connection): void {
     if (!connection.session.mayBeTold(this.#options.clock.wallUs())) return;
     for (const camera of this.#options.cameras.list()) {
-      connection.announce(
-        cameraText(camera.view(), "initial", this.#options)(connection.session.dialect.names),
-      );
+      const text = initialCameraText(camera.view(), connection.session.dialect.names, this.#services);
+      connection.announce(text);
     }
   }
 }

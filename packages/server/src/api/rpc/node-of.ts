@@ -8,3 +8,12 @@ export function nodeOf(cameraId: string, cameras: Cameras): string | undefined {
     return undefined;
   }
 }
+
+/** The id of the camera somebody means; the name itself where no camera is known by it. */
+export function idOf(name: string, cameras: Cameras): string {
+  try {
+    return cameras.find(name).id;
+  } catch {
+    return name;
+  }
+}

@@ -4,6 +4,7 @@ import type { LinkSigner } from "../../auth/sign.ts";
 import type { CameraSettingsService } from "../../cameras/camera-settings.ts";
 import type { Cameras } from "../../cameras/contract.ts";
 import type { Clock } from "../../clock/clock.ts";
+import type { Events } from "../../event-log/contract.ts";
 import type { Library } from "../../library/contract.ts";
 import type { Retention } from "../../library/retention.ts";
 import type { StorageReport } from "../../library/storage-report.ts";
@@ -11,6 +12,7 @@ import type { Log } from "../../log/log.ts";
 import type { Exports, Recordings } from "../../recording/contract.ts";
 import type { Schedules } from "../../recording/schedules.ts";
 import type { Snapshots } from "../../snapshots/contract.ts";
+import type { Subscriptions } from "./subscriptions.ts";
 
 export interface RpcServices {
   readonly cameras: Cameras;
@@ -24,6 +26,8 @@ export interface RpcServices {
   readonly retention: Pick<Retention, "policies" | "set" | "cleanup">;
   readonly auth: Authenticator;
   readonly links: LinkSigner;
+  readonly events: Events;
+  readonly subscriptions: Subscriptions;
   readonly clock: Clock;
   readonly log: Log;
 }

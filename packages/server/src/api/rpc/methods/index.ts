@@ -3,6 +3,7 @@ import { authenticate, ping } from "./access.ts";
 import { cameraSettingsImplementations } from "./camera-settings.ts";
 import { getCameraCapabilities, getCameraList, getCameraStatus } from "./cameras.ts";
 import { controlImplementations } from "./controls.ts";
+import { eventImplementations } from "./events.ts";
 import { exportRecording } from "./exports.ts";
 import {
   deleteRecording,
@@ -37,6 +38,7 @@ export const implementations: MethodTable = {
   export_recording: exportRecording,
   ...cameraSettingsImplementations,
   ...controlImplementations,
+  ...eventImplementations,
   ...scheduleImplementations,
   ...storageImplementations,
 };

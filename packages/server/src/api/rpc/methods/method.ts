@@ -18,6 +18,8 @@ export interface Call {
   readonly signal: AbortSignal;
   /** Sends a notification to this connection only. */
   readonly notify: (method: string, params: unknown) => void;
+  /** Runs `work` once the answer is out. */
+  readonly afterAnswer: (work: () => void) => void;
   /** Keeps recording notifications of a camera back until the answer is out. */
   readonly holdRecording: (cameraId: string) => void;
 }

@@ -10,6 +10,8 @@ import type { GuardOptions } from "../../../auth/guard.ts";
 import { ApiKeys, keyMigrations } from "../../../auth/keys.ts";
 import { LinkSigner } from "../../../auth/sign.ts";
 import { FakeClock } from "../../../clock/fake-clock.ts";
+import { EventLog } from "../../../event-log/event-log.ts";
+import { eventLogMigrations } from "../../../event-log/store.ts";
 import { EventBus } from "../../../events/bus.ts";
 import { openDatabase } from "../../../store/database.ts";
 import { createRpcEndpoint, type RpcEndpointOptions, rpcSocketOptions } from "../endpoint.ts";
@@ -37,6 +39,8 @@ export async function startTestServer(options: TestServerOptions = {}) {
   const log = pino({ level: "silent" });
   const bus = new EventBus(log);
   const database = openDatabase(":memory:", keyMigrations);
+  const eventDatabase = openDatabase(":memory:", eventLogMigrations);
+  const events = new EventLog({ database: eventDatabase, bus, clock, log });
   const keys = new ApiKeys({ database, clock });
   const links = new LinkSigner({ clock });
   const auth = new Authenticator({
@@ -76,7 +80,7 @@ export async function startTestServer(options: TestServerOptions = {}) {
     ...fakeManagement(),
     auth,
     links,
-    bus,
+    events,
     clock,
     log,
     version: "1.2.3",
@@ -125,6 +129,7 @@ export async function startTestServer(options: TestServerOptions = {}) {
     snapshots,
     exports,
     endpoint,
+    events,
     url,
     port,
     connect,
@@ -139,6 +144,7 @@ export async function startTestServer(options: TestServerOptions = {}) {
       await endpoint.close();
       http.closeAllConnections();
       await new Promise((resolve) => http.close(resolve));
+      events.close();
       database.close();
     },
   };

@@ -1,0 +1,240 @@
+/**
+ * Who is told what: takes events from the log, makes each into text once for each vocabulary, and hands it to the
+ * connections that are to hear of it, live or replayed.
+ *
+ * A connection that never subscribed hears the broadcasts; the first subscription ends that. While the past of a topic
+ * is replayed to a connection, the topic's live events wait in the log, where the replay comes upon them: no gap, no
+ * duplicate. A replay goes as fast as its client reads, and holds nobody else up.
+ */
+import { type EventFilters, type Names, readTimestampUs, type Topic } from "@ocelli/protocol/camera-service";
+import type { EventRecord, Events } from "../../event-log/contract.ts";
+import type { Log } from "../../log/log.ts";
+import { notification } from "./announcer.ts";
+import { cameraOf, eventsOf, isBroadcast, type ShapeContext, type Told, told } from "./event-shapes.ts";
+import { idOf } from "./node-of.ts";
+import type { Session } from "./session.ts";
+
+/** The connection, as far as telling it something goes. */
+export interface Outlet {
+  readonly session: Session;
+  /** A broadcast; a client that does not read is dropped for it. */
+  announce(text: string): void;
+  /** The same about the recording of a camera: kept back while an answer about it is due. */
+  announceRecording(cameraId: string, text: string): void;
+  /** For this client alone, as much as it wants. */
+  send(text: string): void;
+  /** Resolves when the client has taken most of what waits for it, or is gone. */
+  drained(): Promise<void>;
+}
+
+export interface SubscriptionsOptions {
+  readonly events: Events;
+  readonly context: Omit<ShapeContext, "names" | "activeOf">;
+  readonly log: Log;
+}
+
+export interface SubscribeRequest {
+  readonly topics: readonly Topic[];
+  readonly filters: EventFilters;
+  readonly since: number | undefined;
+}
+
+export interface Replay {
+  readonly since: number;
+  readonly gone: boolean;
+  readonly completeAfter: number;
+}
+
+export interface SubscriptionCounts {
+  readonly total: number;
+  readonly clients: number;
+  readonly byTopic: Readonly<Record<string, number>>;
+}
+
+interface Client {
+  readonly outlet: Outlet;
+  /** `undefined`: has never subscribed. */
+  wishes: Map<Topic, EventFilters> | undefined;
+  /** Topics whose past is being replayed, with how many replays. */
+  readonly replaying: Map<Topic, number>;
+}
+
+interface Text {
+  readonly topic: Topic;
+  readonly data: Told["data"];
+  readonly text: () => string;
+}
+
+const replayAtATime = 200;
+
+export class Subscriptions {
+  readonly #options: SubscriptionsOptions;
+  readonly #clients = new Map<Session, Client>();
+  readonly #explicit = new Set<Client>();
+  readonly #unsubscribe: () => void;
+
+  constructor(options: SubscriptionsOptions) {
+    this.#options = options;
+    this.#unsubscribe = options.events.on((record) => this.#tell(record));
+  }
+
+  add(outlet: Outlet): void {
+    this.#clients.set(outlet.session, { outlet, wishes: undefined, replaying: new Map() });
+  }
+
+  remove(session: Session): void {
+    const client = this.#clients.get(session);
+    if (client === undefined) return;
+    this.#clients.delete(session);
+    this.#explicit.delete(client);
+  }
+
+  /** What events are told with. */
+  get context(): SubscriptionsOptions["context"] {
+    return this.#options.context;
+  }
+
+  /** Nothing is told any more. */
+  close(): void {
+    this.#unsubscribe();
+  }
+
+  /**
+   * Adds topics; a topic subscribed again gets the new filters. From now on their events are told.
+   * @param afterAnswer runs its argument when the answer to the call is out: the past comes after that
+   */
+  subscribe(
+    session: Session,
+    { topics, filters, since }: SubscribeRequest,
+    afterAnswer: (work: () => void) => void,
+  ): Replay | undefined {
+    const client = this.#clients.get(session);
+    if (client === undefined) return undefined;
+    client.wishes ??= new Map();
+    this.#explicit.add(client);
+    for (const topic of topics) client.wishes.set(topic, filters);
+    if (since === undefined) return undefined;
+    const { latestSeq, completeAfter } = this.#options.events;
+    for (const topic of topics) client.replaying.set(topic, (client.replaying.get(topic) ?? 0) + 1);
+    // A number from the future is one of a log that is no more: there is nothing between it and now.
+    const from = Math.min(since, latestSeq);
+    afterAnswer(() => void this.#replay(client, topics, from));
+    return { since, gone: since < completeAfter || since > latestSeq, completeAfter };
+  }
+
+  /** Without `topics`: all. @returns those that were subscribed and are no longer */
+  unsubscribe(session: Session, topics?: readonly Topic[]): Topic[] {
+    const client = this.#clients.get(session);
+    if (client === undefined) return [];
+    client.wishes ??= new Map();
+    this.#explicit.add(client);
+    const { wishes } = client;
+    return (topics ?? [...wishes.keys()]).filter((topic) => wishes.delete(topic));
+  }
+
+  topicsOf(session: Session): Topic[] {
+    return [...(this.#clients.get(session)?.wishes?.keys() ?? [])];
+  }
+
+  counts(): SubscriptionCounts {
+    const byTopic: Record<string, number> = {};
+    let total = 0;
+    let clients = 0;
+    for (const { wishes } of this.#explicit) {
+      if (wishes === undefined || wishes.size === 0) continue;
+      clients++;
+      total += wishes.size;
+      for (const topic of wishes.keys()) byTopic[topic] = (byTopic[topic] ?? 0) + 1;
+    }
+    return { total, clients, byTopic };
+  }
+
+  #tell(record: EventRecord): void {
+    const everybody = isBroadcast(record);
+    if (!everybody && this.#explicit.size === 0) return;
+    const textsFor = this.#texts(record, true);
+    const nowUs = this.#options.context.services.clock.wallUs();
+    const critical = record.name === "system.health" && everybody;
+    for (const client of everybody ? this.#clients.values() : this.#explicit) {
+      const { outlet, wishes, replaying } = client;
+      if (!outlet.session.mayBeTold(nowUs)) continue;
+      for (const one of textsFor(outlet.session.dialect.names)) {
+        if (replaying.has(one.topic)) continue;
+        const uninvited = everybody && !one.topic.includes(".") && (wishes === undefined || critical);
+        if (uninvited || this.#isWanted(record, one, wishes?.get(one.topic))) {
+          this.#deliver(outlet, record, one.text());
+        }
+      }
+    }
+  }
+
+  #deliver(outlet: Outlet, record: EventRecord, text: string): void {
+    const camera = record.name.startsWith("recording.") ? cameraOf(record) : undefined;
+    if (camera === undefined) outlet.announce(text);
+    else outlet.announceRecording(camera, text);
+  }
+
+  async #replay(client: Client, topics: readonly Topic[], since: number): Promise<void> {
+    const { outlet } = client;
+    const { events, context, log } = this.#options;
+    const names = eventsOf(topics);
+    let after = since;
+    try {
+      while (this.#clients.has(outlet.session) && outlet.session.mayBeTold(context.services.clock.wallUs())) {
+        const records = events.read({ after, limit: replayAtATime, names });
+        for (const record of records) {
+          for (const one of this.#texts(record, false)(outlet.session.dialect.names)) {
+            if (!topics.includes(one.topic)) continue;
+            if (this.#isWanted(record, one, client.wishes?.get(one.topic))) outlet.send(one.text());
+          }
+        }
+        if (records.length < replayAtATime) break;
+        after = records.at(-1)?.seq ?? after;
+        await outlet.drained();
+      }
+    } catch (error) {
+      log.error({ err: error, session: outlet.session.id }, "events could not be replayed");
+    } finally {
+      // In the turn of the last reading: what happens from here on is told live.
+      for (const topic of topics) {
+        const left = (client.replaying.get(topic) ?? 1) - 1;
+        if (left > 0) client.replaying.set(topic, left);
+        else client.replaying.delete(topic);
+      }
+    }
+  }
+
+  #isWanted(record: EventRecord, { topic, data }: Text, filters: EventFilters | undefined): boolean {
+    if (filters === undefined) return false;
+    return Object.entries(filters).every(([key, value]) => {
+      if (key === "topic") return value === topic;
+      if (key === "timestamp_after")
+        return record.atUs > (readTimestampUs(value) ?? Number.POSITIVE_INFINITY);
+      if (key === "timestamp_before")
+        return record.atUs < (readTimestampUs(value) ?? Number.NEGATIVE_INFINITY);
+      if (key === "device" || key === "device_path") {
+        const camera = cameraOf(record) ?? data.camera_id;
+        return camera !== undefined && camera === idOf(String(value), this.#options.context.services.cameras);
+      }
+      return Object.hasOwn(data, key) && data[key] === value;
+    });
+  }
+
+  /** Each text is made once for each vocabulary, when the first client needs it. */
+  #texts(record: EventRecord, live: boolean): (names: Names) => readonly Text[] {
+    const { context } = this.#options;
+    const activeOf: ShapeContext["activeOf"] = (cameraId) =>
+      live ? context.services.recordings.activeOf(cameraId) : undefined;
+    const made = new Map<Names, readonly Text[]>();
+    return (names) => {
+      const existing = made.get(names);
+      if (existing !== undefined) return existing;
+      const texts = told(record, { ...context, names, activeOf }).map(({ topic, data }) => {
+        let text: string | undefined;
+        return { topic, data, text: () => (text ??= notification(topic, data)) };
+      });
+      made.set(names, texts);
+      return texts;
+    };
+  }
+}
