@@ -14,6 +14,7 @@ import {
   AuthenticationError,
   CameraNotFoundError,
   CameraServiceError,
+  ConnectionError,
   isObject,
   TimeoutError,
   ValidationError,
@@ -34,7 +35,7 @@ import * as records from "./records.ts";
 import { notConnected, RpcConnection, type Success } from "./rpc-connection.ts";
 import { ServerKnowledge } from "./server-knowledge.ts";
 import type { OpenSocket } from "./socket.ts";
-import { type SubscribeOptions, Subscriptions } from "./subscriptions.ts";
+import { type LostEvents, type SubscribeOptions, Subscriptions } from "./subscriptions.ts";
 import { isTokenExpired } from "./token.ts";
 import { unlessAborted } from "./waiting.ts";
 
@@ -87,8 +88,8 @@ export type ClientEvents = {
   reconnecting: { readonly attempt: number; readonly delay: number };
   /** No more attempts are made; `connect()` makes new ones. */
   reconnectFailed: { readonly error: Error };
-  /** After a reconnect: the server's answer to the new subscription, when events are lost for good. */
-  eventsLost: { readonly since: number; readonly answer: records.JsonObject };
+  /** After a reconnect: events that the server no longer has. */
+  eventsLost: LostEvents;
   disconnected: Readonly<Record<string, never>>;
 };
 
@@ -316,7 +317,8 @@ export abstract class CameraClientCore implements AsyncDisposable {
   ): Promise<records.JsonObject> {
     const { filters, since, ...request } = options;
     const answer = await this.#request("subscribe_events", defined({ topics, filters, since }), request);
-    this.#subscriptions.added(topics, filters);
+    const unwanted = this.#subscriptions.added(topics, options, answer);
+    if (unwanted.length > 0) await this.#request("unsubscribe_events", { topics: unwanted }, request);
     return isObject(answer) ? answer : {};
   }
 
@@ -410,7 +412,7 @@ export abstract class CameraClientCore implements AsyncDisposable {
     const { settings } = this;
     const credential = await unlessAborted(this.#freshCredential(), signal);
     const connection = await RpcConnection.connect({
-      url: `${this.origin("ws")}${settings.path.startsWith("/") ? "" : "/"}${settings.path}`,
+      url: this.#url(reconnect),
       connectTimeoutMs: settings.connectTimeout * 1000,
       requestTimeoutMs: settings.requestTimeout * 1000,
       openSocket: this.#platform.openSocket(settings, credentialHeaders(settings.authType, credential)),
@@ -436,6 +438,13 @@ export abstract class CameraClientCore implements AsyncDisposable {
     }
   }
 
+  #url(reconnect: boolean): string {
+    const url = new URL(this.settings.path, this.origin("ws"));
+    const query = reconnect && !url.searchParams.has("names") ? this.#subscriptions.query() : undefined;
+    if (query !== undefined) url.search += `${url.search === "" ? "?" : "&"}${query}`;
+    return url.href;
+  }
+
   async #authenticate(
     connection: RpcConnection,
     credential: string,
@@ -453,14 +462,15 @@ export abstract class CameraClientCore implements AsyncDisposable {
   }
 
   async #resubscribe(connection: RpcConnection, signal: AbortSignal): Promise<void> {
-    const since = this.#subscriptions.lastSeq;
     try {
-      for (const answer of await this.#subscriptions.restore(connection, signal)) {
-        const lost = isObject(answer) && (answer.gone === true || answer.events_gone === true);
-        if (lost && since !== undefined) this.#emitter.emit("eventsLost", { since, answer });
+      for (const lost of await this.#subscriptions.restore(connection, signal)) {
+        this.log.write("warn", `Events after ${lost.since} are lost: the server no longer has them`);
+        this.#emitter.emit("eventsLost", lost);
       }
     } catch (error) {
-      if (signal.aborted || !(error instanceof CameraServiceError)) throw error;
+      if (signal.aborted || !(error instanceof CameraServiceError) || error instanceof ConnectionError) {
+        throw error;
+      }
       this.log.write("warn", `Not subscribed again after the reconnect: ${error.message}`);
     }
   }
@@ -579,7 +589,7 @@ export abstract class CameraClientCore implements AsyncDisposable {
   }
 
   #notified(method: string, params: unknown): void {
-    this.#subscriptions.saw(params);
+    this.#subscriptions.saw(method, params);
     if (method === "camera_status_update") {
       this.#deliver(method, records.withCamera(params), this.#callbacks.camera);
     } else if (method === "recording_status_update") {

@@ -214,6 +214,45 @@ describe("a lost connection", () => {
     ]);
   });
 
+  it("brings what was missed of the broadcasts, in the same vocabulary, to who never subscribed", async () => {
+    await using server = await ScriptedServer.start({
+      unsubscribe_events: { result: { unsubscribed: true } },
+      subscribe_events: ({ params: { since } }) => ({
+        result: {
+          subscribed: true,
+          latest_seq: 90,
+          ...(since === undefined ? {} : { replay: { since, gone: since === 7, complete_after: 50 } }),
+        },
+      }),
+    });
+    await using client = clientOf(server);
+    await client.connect();
+    const event = client.once("camera_status_update");
+    server.tell("camera_status_update", { device: "/dev/video0", device_path: "/dev/video0", seq: 7 });
+    await event;
+    const again = client.once("connected");
+    const lost = client.once("eventsLost");
+    server.drop();
+    await again;
+    const topics = ["camera_status_update", "recording_status_update", "system_health_update"];
+    expect(await lost).toEqual({ topics, since: 7, completeAfter: 50 });
+    expect(server.asked("subscribe_events").map(({ params }) => params)).toEqual([{ topics, since: 7 }]);
+    expect(server.upgrades.map(({ url }) => url)).toEqual(["/ws", "/ws?names=path"]);
+    // What its user then subscribes to is all there is.
+    await client.subscribeEvents(["recording_status_update", "clock.step"]);
+    expect(server.asked("unsubscribe_events").map(({ params }) => params)).toEqual([
+      { topics: ["camera_status_update", "system_health_update"] },
+    ]);
+    // A subscription that has seen nothing yet goes on from when it was made.
+    const third = client.once("connected");
+    server.drop();
+    await third;
+    expect(server.asked("subscribe_events").at(-1)?.params).toEqual({
+      topics: ["recording_status_update", "clock.step"],
+      since: 90,
+    });
+  });
+
   it("is tried again until the server is back; connect() joins and hurries", async () => {
     await using server = await ScriptedServer.start({});
     await using client = clientOf(server, { reconnectDelay: 3600, maxReconnectDelay: 3600 });

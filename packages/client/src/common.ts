@@ -40,5 +40,5 @@ export {
   type Success,
 } from "./rpc-connection.ts";
 export type { OpenSocket, Socket, SocketHandlers } from "./socket.ts";
-export type { SubscribeOptions } from "./subscriptions.ts";
+export type { LostEvents, SubscribeOptions } from "./subscriptions.ts";
 export { isTokenExpired, tokenExpiry } from "./token.ts";

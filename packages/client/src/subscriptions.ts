@@ -1,4 +1,11 @@
-/** What this client has subscribed to and the last event it has seen, so that both survive a new connection. */
+/**
+ * What this client has subscribed to and the last event it has seen of each subscription, so that a new connection
+ * goes on where the old one ended. A client that never subscribed is sent the broadcasts; what it misses of those
+ * is asked for by subscribing to them.
+ *
+ * Invariant: the events of one call to `subscribe_events` come in the order of their numbers, replayed or live.
+ * That is why the last number is kept for each call and not for the whole client.
+ */
 import { CameraServiceError, ConnectionError, isObject } from "./errors.ts";
 import type { JsonObject } from "./records.ts";
 import type { RpcConnection } from "./rpc-connection.ts";
@@ -10,56 +17,115 @@ export interface SubscribeOptions {
   readonly since?: number | undefined;
 }
 
+/** Events that the server no longer has. */
+export interface LostEvents {
+  readonly topics: readonly string[];
+  /** The last event seen. */
+  readonly since: number;
+  /** What comes after this number is sent again. `undefined` when the server does not say. */
+  readonly completeAfter: number | undefined;
+}
+
+const broadcasts = ["camera_status_update", "recording_status_update", "system_health_update"];
+
+interface Subscription {
+  readonly topics: Set<string>;
+  readonly filters: JsonObject | undefined;
+  lastSeq: number | undefined;
+}
+
 export class Subscriptions {
-  #topics = new Map<string, JsonObject | undefined>();
+  #all: Subscription[] = [];
+  /** Of broadcasts, while nothing is subscribed to. */
   #lastSeq: number | undefined;
+  #names: "path" | "logical" = "path";
+  /** The broadcasts are subscribed to, by this class and not by its user. */
+  #standIn = false;
 
-  /** Of the last event received; `undefined` from servers that do not number theirs. */
-  get lastSeq(): number | undefined {
-    return this.#lastSeq;
+  saw(method: string, params: unknown): void {
+    if (!isObject(params)) return;
+    if (method === "camera_status_update" || method === "recording_status_update") {
+      this.#names = "device_path" in params ? "path" : "logical";
+    }
+    const { seq } = params;
+    if (typeof seq !== "number") return;
+    if (this.#all.length === 0) this.#lastSeq = Math.max(seq, this.#lastSeq ?? 0);
+    for (const one of this.#all) {
+      if (one.topics.has(method)) one.lastSeq = Math.max(seq, one.lastSeq ?? 0);
+    }
   }
 
-  get topics(): string[] {
-    return [...this.#topics.keys()];
-  }
-
-  saw(params: unknown): void {
-    const seq = isObject(params) ? params.seq : undefined;
-    if (typeof seq === "number" && seq > (this.#lastSeq ?? -1)) this.#lastSeq = seq;
-  }
-
-  added(topics: readonly string[], filters: JsonObject | undefined): void {
-    for (const topic of topics) this.#topics.set(topic, filters);
+  /**
+   * @param answer of `subscribe_events`
+   * @returns topics that are to be unsubscribed, since nobody but this class wanted them
+   */
+  added(topics: readonly string[], { filters, since }: SubscribeOptions, answer: unknown): string[] {
+    this.#forget(topics);
+    const latest = isObject(answer) && typeof answer.latest_seq === "number" ? answer.latest_seq : undefined;
+    this.#all.push({ topics: new Set(topics), filters, lastSeq: since ?? latest });
+    if (!this.#standIn) return [];
+    this.#standIn = false;
+    return broadcasts.filter((topic) => !topics.includes(topic));
   }
 
   /** @param topics `undefined` for all */
   removed(topics: readonly string[] | undefined): void {
-    if (topics === undefined) this.#topics.clear();
-    else for (const topic of topics) this.#topics.delete(topic);
+    if (topics === undefined) this.#all = [];
+    else this.#forget(topics);
   }
 
-  /** Subscribes again on a new connection. @returns the server's answers */
-  async restore(connection: RpcConnection, signal: AbortSignal): Promise<unknown[]> {
-    const groups = new Map<JsonObject | undefined, string[]>();
-    for (const [topic, filters] of this.#topics) {
-      groups.set(filters, [...(groups.get(filters) ?? []), topic]);
+  /** Parameters for the address of a new connection: the vocabulary of cameras is to stay as it was. */
+  query(): string | undefined {
+    return this.#missesBroadcasts() ? `names=${this.#names}` : undefined;
+  }
+
+  /** Subscribes again on a new connection. @returns what cannot be replayed */
+  async restore(connection: RpcConnection, signal: AbortSignal): Promise<LostEvents[]> {
+    this.#standIn = false;
+    if (this.#missesBroadcasts()) {
+      const lost = await this.#ask(connection, signal, broadcasts, undefined, this.#lastSeq);
+      this.#standIn = true;
+      return lost;
     }
-    const since = this.#lastSeq;
-    const answers: unknown[] = [];
-    for (const [filters, topics] of groups) {
-      const params = { topics, ...(filters === undefined ? {} : { filters }) };
-      answers.push(
-        since === undefined
-          ? await connection.request("subscribe_events", params, { signal })
-          : await connection
-              .request("subscribe_events", { ...params, since }, { signal })
-              .catch((error: unknown) => {
-                // Servers that keep no events may refuse `since`.
-                if (!(error instanceof CameraServiceError) || error instanceof ConnectionError) throw error;
-                return connection.request("subscribe_events", params, { signal });
-              }),
-      );
+    const lost: LostEvents[] = [];
+    for (const { topics, filters, lastSeq } of this.#all) {
+      lost.push(...(await this.#ask(connection, signal, [...topics], filters, lastSeq)));
     }
-    return answers;
+    return lost;
+  }
+
+  /** Only a server that numbers its events has any to send again. */
+  #missesBroadcasts(): boolean {
+    return this.#all.length === 0 && this.#lastSeq !== undefined;
+  }
+
+  async #ask(
+    connection: RpcConnection,
+    signal: AbortSignal,
+    topics: readonly string[],
+    filters: JsonObject | undefined,
+    since: number | undefined,
+  ): Promise<LostEvents[]> {
+    const params = { topics, ...(filters === undefined ? {} : { filters }) };
+    if (since === undefined) {
+      await connection.request("subscribe_events", params, { signal });
+      return [];
+    }
+    try {
+      const answer = await connection.request("subscribe_events", { ...params, since }, { signal });
+      const replay = isObject(answer) && isObject(answer.replay) ? answer.replay : {};
+      const completeAfter = typeof replay.complete_after === "number" ? replay.complete_after : undefined;
+      return replay.gone === true ? [{ topics, since, completeAfter }] : [];
+    } catch (error) {
+      // Servers that keep no events may refuse `since`.
+      if (!(error instanceof CameraServiceError) || error instanceof ConnectionError) throw error;
+      await connection.request("subscribe_events", params, { signal });
+      return [];
+    }
+  }
+
+  #forget(topics: readonly string[]): void {
+    for (const one of this.#all) for (const topic of topics) one.topics.delete(topic);
+    this.#all = this.#all.filter((one) => one.topics.size > 0);
   }
 }
