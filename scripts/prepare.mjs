@@ -110,10 +110,6 @@ export function build() {
   const isThere = () => packageFolders().every((folder) => existsSync(join(folder, "dist")));
   once("built", state, isThere, () => {
     say("Building ...");
-    for (const folder of packageFolders()) {
-      rmSync(join(folder, "dist"), { recursive: true, force: true });
-      rmSync(join(folder, "tsconfig.tsbuildinfo"), { force: true });
-    }
     const result = run(join(bin, "tsc"), ["-b"]);
     if (!result.ok) stop(`${result.output}\nThe build failed.`);
   });
