@@ -191,6 +191,58 @@ describe("CameraClient", () => {
     await expect(client.getCameraStatus("/dev/video77")).rejects.toThrow(CameraNotFoundError);
   });
 
+  it.each([
+    ["broadcasts", undefined],
+    ["a subscription", ["recording.start", "recording.stop"]],
+  ])("is told of %s what it missed, once and in order", async (_what, topics) => {
+    const sockets = new Set<Socket>();
+    let open = true;
+    const proxy = createServer((socket) => {
+      sockets.add(socket);
+      if (open) forward(socket);
+      else socket.destroy();
+    });
+    const port = await listening(proxy);
+    await using client = new CameraClient({
+      host: "127.0.0.1",
+      port,
+      apiKey: adminKey,
+      logger: null,
+      reconnectDelay: 0.05,
+      maxReconnectDelay: 0.1,
+    });
+    await using other = clientOf();
+    await other.connect();
+    await client.connect();
+    if (topics !== undefined) await client.subscribeEvents(topics);
+    const seen: { seq: unknown; filename: unknown }[] = [];
+    client.on("notification", ({ method, params }) => {
+      if (method.startsWith("recording")) seen.push({ seq: params.seq, filename: params.filename });
+    });
+    const record = async () => {
+      const { filename } = await other.startRecording("camera100");
+      await other.stopRecording("camera100");
+      return filename;
+    };
+    const both = (...filenames: string[]) => filenames.flatMap((filename) => [filename, filename]);
+    const first = await record();
+    await until("the live events", () => seen.length === 2);
+    open = false;
+    const lost = client.once("connectionLost");
+    for (const socket of sockets) socket.destroy();
+    await lost;
+    const missed = await record();
+    open = true;
+    await client.connect();
+    const last = await record();
+    await until("the last event", () => seen.length >= 6);
+    expect(seen.map(({ filename }) => filename)).toEqual(both(first, missed, last));
+    const order = seen.map(({ seq }) => Number(seq));
+    expect(order).toEqual([...new Set(order)].sort((a, b) => a - b));
+    await client.disconnect();
+    await new Promise((resolve) => proxy.close(resolve));
+  });
+
   it("is there again after the hub was", async () => {
     const dataDir = mkdtempSync(join(tmpdir(), "ocelli-client-data-"));
     const env = { OCELLI_DEVICES_V4L2: "false", OCELLI_VIRTUAL_CAMERA: "always" };
