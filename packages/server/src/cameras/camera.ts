@@ -17,7 +17,9 @@ import type { CameraStatus, CameraView } from "../events/catalogue.ts";
 import type { Log } from "../log/log.ts";
 import type { VideoCodec } from "../media/fragment.ts";
 import type { CaptureFactory, NativeSource } from "./capture-factory.ts";
+import { captureProblem } from "./capture-problems.ts";
 import type { Camera, CameraSettings } from "./contract.ts";
+import { type Holder, holdersInWords, holdersOf } from "./holders.ts";
 import { chooseMode, ratesOf } from "./mode-choice.ts";
 import { Rendition } from "./rendition.ts";
 
@@ -55,6 +57,8 @@ export interface CameraOptions {
   readonly onLearned: (learned: LearnedMode) => void;
   /** How long a broken capture may try before the status says so, milliseconds. Default 5000. */
   readonly recoveryGraceMs?: number;
+  /** Who has a node open; replaced in tests. */
+  readonly holdersOf?: (node: string) => Promise<readonly Holder[]>;
 }
 
 interface Failure {
@@ -330,7 +334,7 @@ export class CameraImpl implements Camera {
         this.#learn(native);
         break;
       case "failed":
-        this.#fail(native.stats().lastError ?? reason ?? "the capture failed");
+        this.#fail(native.stats().lastError ?? reason ?? "the capture failed", native.stats().lastErrorLines);
         break;
       case "idle":
         // Its rate is known better than at the first frame.
@@ -341,7 +345,7 @@ export class CameraImpl implements Camera {
         this.#cancelGrace ??= this.#options.clock.after(this.#options.recoveryGraceMs ?? 5000, () => {
           this.#cancelGrace = undefined;
           if (native.state !== "stalled" && native.state !== "recovering") return;
-          this.#fail(native.stats().lastError ?? reason ?? "no frames arrive");
+          this.#fail(native.stats().lastError ?? reason ?? "no frames arrive", native.stats().lastErrorLines);
           this.#options.onChange();
         });
         break;
@@ -351,16 +355,25 @@ export class CameraImpl implements Camera {
     this.#options.onChange();
   }
 
-  #fail(message: string): void {
+  #fail(message: string, lines: readonly string[] = []): void {
     this.#cancelGrace?.();
     this.#cancelGrace = undefined;
     if (this.#device === undefined) return;
-    const busy = /Device or resource busy|EBUSY/i.test(message);
     const isRemote = this.kind === "rtsp" || this.kind === "http";
-    this.#failure = {
-      code: busy ? "camera_busy" : "capture_failed",
-      message: isRemote ? `${message}. Check its address, port, path and password.` : message,
-    };
+    const subject = this.#device.node ?? this.#settings.name ?? this.#name;
+    const failure = captureProblem(message, lines, subject, isRemote);
+    this.#failure = failure;
+    if (failure.code === "camera_busy" && this.#device.node !== undefined) {
+      void this.#nameHolders(failure, this.#device.node);
+    }
+  }
+
+  /** Looking takes a moment; the status does not wait for it. */
+  async #nameHolders(failure: Failure, node: string): Promise<void> {
+    const holders = await (this.#options.holdersOf ?? holdersOf)(node);
+    if (holders.length === 0 || this.#failure !== failure || this.#closed !== undefined) return;
+    this.#failure = { ...failure, message: `${failure.message} It is held by ${holdersInWords(holders)}.` };
+    this.#options.onChange();
   }
 
   #clearFailure(): void {

@@ -184,6 +184,7 @@ export abstract class OnDemandSource implements FragmentSource {
       fps: this.#state === "live" ? this.meter.fps(this.clock.monoUs()) : 0,
       ring: { fragments: this.ring.fragments, bytes: this.ring.bytes, seconds: this.ring.seconds },
       lastError: this.lastError?.message,
+      lastErrorLines: stderrOf(this.lastError),
     };
   }
 
@@ -422,4 +423,9 @@ export abstract class OnDemandSource implements FragmentSource {
   #closedError(): OcelliError {
     return new OcelliError("capture_failed", `${this.id} is closed`, { details: { source: this.id } });
   }
+}
+
+function stderrOf(error: OcelliError | undefined): readonly string[] {
+  const lines = error?.details.stderr;
+  return Array.isArray(lines) ? lines.filter((line) => typeof line === "string") : [];
 }

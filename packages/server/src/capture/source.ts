@@ -93,6 +93,8 @@ export interface SourceStats {
   readonly fps: number;
   readonly ring: { readonly fragments: number; readonly bytes: number; readonly seconds: number };
   readonly lastError: string | undefined;
+  /** The last lines the failed process wrote, secrets masked. */
+  readonly lastErrorLines?: readonly string[];
 }
 
 export interface FragmentSource {
