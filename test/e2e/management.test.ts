@@ -1,13 +1,16 @@
+import { execFile } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { packetTimes } from "../harness/ffprobe.ts";
-import { type RunningHub, startHub, until } from "../harness/hub.ts";
+import { adminKey, type RunningHub, root, startHub, until } from "../harness/hub.ts";
 import type { Rpc } from "../harness/rpc.ts";
 
 /** Settings, schedules, continuous recording, storage and retention of a running hub, over its API. */
 
+const run = promisify(execFile);
 type Json = Record<string, unknown>;
 const recordingsIn = (dataDir: string): string[] =>
   readdirSync(join(dataDir, "recordings")).filter((name) => name.endsWith(".mp4"));
@@ -81,6 +84,23 @@ describe("the management of a hub", () => {
     expect(info.duration).toBeCloseTo(1.5, 1);
   });
 
+  it("keeps a schedule through kill -9, and tells what it slept through", async () => {
+    const at = (aheadMs: number): string => new Date(Date.now() + aheadMs).toISOString();
+    await rpc.call("schedule_recording", { device: "camera100", start_time: at(300), duration: 0.6 });
+    await rpc.call("schedule_recording", { device: "camera100", start_time: at(5000), duration: 2 });
+    await rpc.close();
+    await hub.end("SIGKILL");
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    await start();
+    const over = await until("the second one is over", async () => {
+      const { schedules } = await rpc.call<{ schedules: Json[] }>("get_scheduled_recordings", { all: true });
+      return schedules[0]?.status === "completed" && schedules.length === 3 ? schedules : undefined;
+    });
+    expect(over.map(({ status }) => status)).toEqual(["completed", "missed", "completed"]);
+    expect(over[1]).toMatchObject({ files: [], reason: "The hub was not running at that time." });
+    expect(over[0]?.files).toHaveLength(1);
+  });
+
   it("refuses schedules in the past and cancels those to come", async () => {
     const past = { device: "camera100", start_time: "2020-01-01T00:00:00Z", duration: 5 };
     await expect(rpc.call("schedule_recording", past)).rejects.toMatchObject({ code: -32602 });
@@ -151,6 +171,25 @@ describe("the management of a hub", () => {
     expect(await rpc.call("get_camera_settings", { device: "camera100" })).toMatchObject({
       name: "Front door",
     });
+  });
+
+  it("is done from the command line as well", async () => {
+    const ocelli = async (...args: string[]): Promise<string> => {
+      const options = { env: { ...process.env, OCELLI_URL: hub.url, OCELLI_API_KEY: adminKey } };
+      const bin = join(root, "packages/cli/bin/ocelli.js");
+      return (await run(process.execPath, [bin, ...args], options)).stdout;
+    };
+    expect(await ocelli("cameras", "set", "camera100", "--name", "Back door", "--fps", "15")).toMatch(
+      /name +Back door\nmode +H264 320x240 at 15 fps\n/,
+    );
+    const at = ["--at", "+3600", "--duration", "2m"];
+    const made = await ocelli("record", "schedule", "camera100", ...at);
+    expect(made).toMatch(/^camera100: .* for 2:00\.0 {2}[0-9a-f-]{36}\n$/);
+    const id = made.trim().split(" ").at(-1) ?? "";
+    expect(await ocelli("record", "schedules")).toMatch(new RegExp(`${id} +camera100 .* 2:00.0 +scheduled`));
+    expect(await ocelli("record", "cancel", id)).toContain("cancelled");
+    expect(await ocelli("record", "schedules")).toBe("Nothing is scheduled.\n");
+    await expect(ocelli("cameras", "controls", "camera100")).rejects.toThrow(/no V4L2 camera/);
   });
 
   it("deletes old files only by a policy", async () => {

@@ -46,18 +46,19 @@ export class ContinuousRecording {
   /** Called once, after `Recordings.recover()`. */
   start(): void {
     const { events, cameras } = this.#options;
-    const lookAtAll = (): void => {
-      for (const { id } of cameras.list()) this.#look(id);
-    };
     this.#off = [
-      events.on("camera.status", ({ camera }) => this.#look(camera.id)),
+      events.on("camera.status", ({ camera, change }) => {
+        if (change === "connected") this.#hurry(camera.id);
+        else this.#look(camera.id);
+      }),
       events.on("recording.stopped", ({ recording }) => this.#look(recording.cameraId)),
       events.on("recording.failed", ({ recording }) => this.#retry(recording.cameraId)),
       events.on("storage.level", ({ level }) => {
-        if (level === "ok") lookAtAll();
+        if (level !== "ok") return;
+        for (const { id } of cameras.list()) this.#hurry(id);
       }),
     ];
-    lookAtAll();
+    for (const { id } of cameras.list()) this.#look(id);
   }
 
   /** Starts no more; those that run are ended by `Recordings.close()`. Idempotent. */
@@ -65,6 +66,14 @@ export class ContinuousRecording {
     this.#closed = true;
     for (const off of this.#off.splice(0)) off();
     for (const keeper of this.#keepers.values()) keeper.cancelRetry?.();
+  }
+
+  /** What stood in the way may be gone. */
+  #hurry(cameraId: string): void {
+    const keeper = this.#keepers.get(cameraId);
+    keeper?.cancelRetry?.();
+    if (keeper !== undefined) keeper.cancelRetry = undefined;
+    this.#look(cameraId);
   }
 
   #look(cameraId: string): void {
