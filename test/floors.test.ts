@@ -11,7 +11,7 @@ const server = join(packages, "server", "src");
 const floors = [
   ["log"],
   ["config", "clock", "media", "events"],
-  ["ffmpeg", "store", "service"],
+  ["ffmpeg", "store", "service", "health"],
   ["devices", "event-log"],
   ["capture", "library"],
   ["cameras"],

@@ -29,6 +29,7 @@ import { openEventDatabase } from "./event-log/store.ts";
 import { EventBus } from "./events/bus.ts";
 import type { CameraView } from "./events/catalogue.ts";
 import { findFfmpeg } from "./ffmpeg/skills.ts";
+import { HealthProblems } from "./health/problems.ts";
 import { MediaLibrary } from "./library/library.ts";
 import { Retention } from "./library/retention.ts";
 import { retentionMigrations } from "./library/retention-policy.ts";
@@ -126,6 +127,8 @@ export class Hub {
       maxAgeMs: config.events.keepDays * 86_400_000,
     });
     this.#started("event log", () => events.close());
+    const health = new HealthProblems({ bus, clock });
+    this.#started("health", () => health.close());
     const ffmpeg = await findFfmpeg({ clock });
     signal?.throwIfAborted();
 

@@ -32,7 +32,7 @@ export const notifications = {
     recording: recordingSchema,
     seq: seq.optional(),
   }),
-  /** Something is wrong with a camera, the disk or the clock, or no longer. To all while `severity` is critical. */
+  /** Something is wrong with a camera, the disk or the clock, or no longer. To all when it becomes critical, while it is, and when that is over. */
   system_health_update: z.looseObject({
     status: z.string(),
     severity: z.enum(["ok", "warning", "critical"]),

@@ -69,6 +69,8 @@ export interface ScheduleView {
   readonly reason?: string;
 }
 
+export type Severity = "ok" | "warning" | "critical";
+
 /** Something that is wrong with the hub's surroundings, for as long as it is. */
 export interface HealthProblem {
   readonly component: "camera" | "storage" | "clock";
@@ -114,8 +116,8 @@ export interface EventCatalogue {
   "system.startup": { version: string };
   /** About to close every connection. */
   "system.shutdown": { reason: string };
-  /** The problems changed. `severity` is that of the worst one now. */
-  "system.health": { severity: "ok" | "warning" | "critical"; problems: readonly HealthProblem[] };
+  /** The problems changed. `severity` is that of the worst one now, `previous` before. */
+  "system.health": { severity: Severity; previous: Severity; problems: readonly HealthProblem[] };
   "export.progress": {
     exportId: string;
     filename: string;

@@ -4,7 +4,13 @@
  */
 import { type DottedTopic, isoOf, type Names, type Topic, wordFor } from "@ocelli/protocol/camera-service";
 import type { EventRecord } from "../../event-log/contract.ts";
-import type { CameraView, EventName, RecordingView, ScheduleView } from "../../events/catalogue.ts";
+import type {
+  CameraView,
+  EventName,
+  HealthProblem,
+  RecordingView,
+  ScheduleView,
+} from "../../events/catalogue.ts";
 import { nodeOf } from "./node-of.ts";
 import type { RpcServices } from "./services.ts";
 import { announcedCamera, cameraNames, roundedS } from "./shapes-camera.ts";
@@ -67,7 +73,7 @@ export function eventsOf(topics: readonly Topic[]): EventName[] {
 /** Whether connections that never subscribed may hear of it. */
 export function isBroadcast(record: EventRecord): boolean {
   return record.name === "system.health"
-    ? record.payload.severity === "critical"
+    ? record.payload.severity === "critical" || record.payload.previous === "critical"
     : topicsByEvent[record.name].some((topic) => !topic.includes("."));
 }
 
@@ -244,14 +250,18 @@ function scheduleFacts(schedule: ScheduleView): Data {
   };
 }
 
-const statusOf = { ok: "healthy", warning: "degraded", critical: "unhealthy" } as const;
+/** A hub without space does not do its work; one with a camera that fails does the rest of it. */
+function overallStatus(problems: readonly HealthProblem[]): "healthy" | "degraded" | "unhealthy" {
+  if (problems.some(({ code }) => code === "storage_critical")) return "unhealthy";
+  return problems.length > 0 ? "degraded" : "healthy";
+}
 
 function healthShapes(
   { severity, problems }: Extract<EventRecord, { name: "system.health" }>["payload"],
   { names, services, version, startedAtMonoUs }: ShapeContext,
 ): [Topic, Data][] {
   const cased = (word: string): string => (names === "logical" ? word.toUpperCase() : word);
-  const status = cased(statusOf[severity]);
+  const status = cased(overallStatus(problems));
   const listed = problems.map(({ cameraId, sinceUs, ...problem }) => ({
     ...problem,
     ...(cameraId === undefined

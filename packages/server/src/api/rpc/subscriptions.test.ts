@@ -33,21 +33,23 @@ describe("a connection that never subscribed", () => {
     expect(told(client)[0]?.params).toMatchObject({ event: "connected", device: "/dev/video0", seq: 1 });
   });
 
-  it("hears of health only while it is critical", async () => {
+  it("hears of health only when it becomes critical, and when that is over", async () => {
     const client = await server.login("viewer");
     const problem = { component: "storage", code: "storage_low", message: "m", sinceUs: 1 } as const;
     server.bus.emit("system.health", {
-      severity: "warning",
+      ...{ severity: "warning", previous: "ok" },
       problems: [{ ...problem, severity: "warning" }],
     });
     server.bus.emit("system.health", {
-      severity: "critical",
+      ...{ severity: "critical", previous: "warning" },
       problems: [{ ...problem, severity: "critical" }],
     });
+    server.bus.emit("system.health", { severity: "ok", previous: "critical", problems: [] });
+    server.bus.emit("system.health", { severity: "warning", previous: "ok", problems: [] });
     await client.settle();
-    expect(methods(client)).toEqual(["system_health_update"]);
+    expect(seqs(client)).toEqual([2, 3]);
     expect(told(client)[0]?.params).toMatchObject({
-      status: "unhealthy",
+      status: "degraded",
       problems: [{ code: "storage_low" }],
     });
   });
