@@ -28,6 +28,17 @@ const purposes = {
   get_snapshot_info: "Everything known of one snapshot.",
   delete_recording: "Deletes a recording and its sidecar. Never one that is being written.",
   delete_snapshot: "Deletes a snapshot and its sidecar.",
+  get_camera_settings: "Extension: the settings of a camera, and the mode they give.",
+  set_camera_settings:
+    "Extension: changes settings for good. What is left out stays, `auto` goes back to the default, the same call again changes nothing. A new mode holds from the next start of the capture: at once when nobody uses the camera.",
+  get_camera_controls:
+    "Extension: exposure, focus and whatever else the driver of a USB camera lets be turned, with its values now.",
+  set_camera_control:
+    "Extension: sets one control and answers what the driver made of it. It holds until the camera is unplugged.",
+  schedule_recording:
+    "Records at a later time, also after a restart of the hub. The camera may be absent now; when it (or the hub) is back within the time, what is left of it is recorded.",
+  get_scheduled_recordings: "Extension: recordings to come, by start.",
+  cancel_scheduled_recording: "Extension: takes back a scheduled recording that has not begun.",
   get_storage_info: "How much room there is on the disk, and what recordings and snapshots take.",
   set_retention_policy:
     "Says which old files are deleted by themselves. Nothing is ever deleted without such a policy.",
@@ -80,6 +91,36 @@ const meanings = {
     recording_id: "the recording itself, as `start_recording` named it",
   },
   get_recording_status: { device: "the camera" },
+  get_camera_settings: { device: "the camera" },
+  set_camera_settings: {
+    device: "the camera",
+    name: "for people",
+    format: "FourCC, such as MJPG; must be one the camera has",
+    resolution: "`WIDTHxHEIGHT`; must be one the camera has",
+    fps: "frames a second, or `auto`; must be a rate the camera has",
+    record_codec: "`copy` records what the camera gives, `h264` the rendition for browsers",
+    continuous_recording:
+      "the hub keeps a recording running, also after a restart; one that is stopped is followed by the next",
+    pre_roll: "seconds that recordings begin early, for which the capture is kept running; 0 for none",
+  },
+  get_camera_controls: { device: "the camera" },
+  set_camera_control: {
+    device: "the camera",
+    control: "its name, as in the list",
+    value: "a whole number, true or false, or the name of a menu entry; nothing for a button",
+  },
+  schedule_recording: {
+    device: "the camera",
+    start_time: "to come; the first frame is the first one captured at or after this instant",
+    duration: "seconds",
+    format: "`mp4` otherwise",
+    filename: "extension: name wished for",
+  },
+  get_scheduled_recordings: {
+    device: "only of this camera",
+    all: "also those that are over, newest first",
+  },
+  cancel_scheduled_recording: { schedule_id: "as `schedule_recording` answered it" },
   list_recordings: listWords,
   list_snapshots: listWords,
   get_recording_info: { filename: "with or without extension" },
