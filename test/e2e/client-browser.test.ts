@@ -1,0 +1,121 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { type Browser, chromium, type Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { adminKey, type RunningHub, root, startHub } from "../harness/hub.ts";
+
+// The built client in a real browser, without a bundler: nothing of Node may be left in it, nor a large library.
+
+const chromiumPath = process.env.OCELLI_TEST_CHROMIUM ?? "/usr/bin/chromium";
+const hasChromium = existsSync(chromiumPath);
+if (!hasChromium && process.env.CI === "true")
+  throw new Error(`${chromiumPath} is missing and CI must not skip`);
+
+const importMap = {
+  imports: {
+    "@ocelli/client": "/test-of-client/client/dist/index.js",
+    "@ocelli/protocol/camera-service/errors": "/test-of-client/protocol/dist/camera-service/errors.js",
+  },
+};
+const html = `<!doctype html><script type="importmap">${JSON.stringify(importMap)}</script>
+<script type="module">
+import { CameraClient, isTokenExpired } from "@ocelli/client";
+window.clientOf = (options) => new CameraClient({ host: location.hostname, port: Number(location.port), ...options });
+document.title = String(isTokenExpired("x"));
+</script>`;
+
+describe.skipIf(!hasChromium)("CameraClient in a browser", () => {
+  let hub: RunningHub;
+  let browser: Browser;
+  let page: Page;
+  const problems: string[] = [];
+  const served: string[] = [];
+
+  beforeAll(async () => {
+    hub = await startHub({
+      env: {
+        OCELLI_DEVICES_V4L2: "false",
+        OCELLI_VIRTUAL_CAMERA: "always",
+        OCELLI_VIRTUAL_SIZE: "320x240",
+        OCELLI_VIRTUAL_FPS: "10",
+      },
+    });
+    const quiet = ["background-networking", "component-update", "sync", "gpu", "quic"];
+    browser = await chromium.launch({
+      executablePath: chromiumPath,
+      args: [
+        "--no-sandbox",
+        "--no-first-run",
+        // A page that does not come from the hub itself may not talk to this machine otherwise.
+        "--disable-features=LocalNetworkAccessChecks",
+        ...quiet.map((it) => `--disable-${it}`),
+      ],
+    });
+    page = await browser.newPage();
+    page.on("pageerror", (error) => problems.push(String(error)));
+    await page.route(`${hub.url}/test-of-client/**`, (route) => {
+      const path = new URL(route.request().url()).pathname.slice("/test-of-client/".length);
+      if (path === "") return route.fulfill({ body: html, contentType: "text/html" });
+      served.push(path);
+      const file = join(root, "packages", path);
+      return route.fulfill({ body: readFileSync(file), contentType: "text/javascript" });
+    });
+    await page.goto(`${hub.url}/test-of-client/`);
+    await page.waitForFunction("document.title === 'true'");
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await hub?.stop();
+  });
+
+  it("loads little", () => {
+    expect(problems).toEqual([]);
+    expect(served.length).toBeLessThan(25);
+    expect(served.filter((path) => path.includes("/node/"))).toEqual([]);
+  });
+
+  it("takes a snapshot, is told of it all, and downloads it", async () => {
+    const result = await page.evaluate(`(async () => {
+      const client = clientOf({ apiKey: ${JSON.stringify(adminKey)} });
+      await client.connect();
+      const [camera] = await client.getCameraList();
+      const events = client.events("recording_status_update");
+      const recording = await client.startRecording(camera.devicePath, 0.5);
+      const states = [];
+      for await (const event of events) {
+        states.push(event.recording.status);
+        if (states.at(-1) !== "active") break;
+      }
+      const snapshot = await client.takeSnapshot(camera.devicePath);
+      const told = [];
+      const blob = await client.downloadFile("snapshots", snapshot.filename, {
+        onProgress: (bytes, total) => told.push(bytes / total),
+      });
+      const picture = await createImageBitmap(blob);
+      await client.disconnect();
+      return {
+        filename: recording.filename,
+        states,
+        size: blob.size === snapshot.file_size,
+        picture: [picture.width, picture.height],
+        told: told.at(-1),
+      };
+    })()`);
+    expect(result).toEqual({
+      filename: expect.stringMatching(/^camera100_.*\.mp4$/),
+      states: ["active", "completed"],
+      size: true,
+      picture: [320, 240],
+      told: 1,
+    });
+  });
+
+  it("tells a refused key and a hub that is not there apart", async () => {
+    const names = await page.evaluate(`(async () => {
+      const nameOf = (options) => clientOf({ logger: null, maxRetries: 1, ...options }).connect().catch((error) => error.name);
+      return [await nameOf({ apiKey: "wrong" }), await nameOf({ port: 9 })];
+    })()`);
+    expect(names).toEqual(["AuthenticationError", "ConnectionError"]);
+    expect(problems).toEqual([]);
+  });
+});
