@@ -13,7 +13,7 @@ const floors = [
   ["config", "clock", "media", "events"],
   ["ffmpeg", "store", "service", "health"],
   ["devices", "event-log"],
-  ["capture", "library"],
+  ["capture", "library", "webhooks"],
   ["cameras"],
   ["recording", "snapshots", "live"],
   ["auth"],

@@ -50,6 +50,7 @@ import { SnapshotService } from "./snapshots/snapshots.ts";
 import { createDataDir, lockDataDir } from "./store/data-dir.ts";
 import { openDatabase } from "./store/database.ts";
 import { version } from "./version.ts";
+import { Webhooks, webhookMigrations } from "./webhooks/webhooks.ts";
 
 /**
  * The composition root: the one place that knows the configuration and builds every part. `start()` reads as the
@@ -120,13 +121,18 @@ export class Hub {
     const lock = lockDataDir(data.root);
     this.#started("lock of the data folder", () => lock.close());
     const eventsLog = log.child({ part: "event log" });
+    const eventDatabase = openEventDatabase(`${data.state}/events.db`, eventsLog, webhookMigrations);
     const events = new EventLog({
-      database: openEventDatabase(`${data.state}/events.db`, eventsLog),
-      ...{ bus, clock, log: eventsLog },
+      ...{ database: eventDatabase, bus, clock, log: eventsLog },
       maxBytes: config.events.keepMegabytes * mebibyte,
       maxAgeMs: config.events.keepDays * 86_400_000,
     });
     this.#started("event log", () => events.close());
+    const webhooks = new Webhooks({
+      ...{ webhooks: config.webhooks, events, database: eventDatabase, clock, version },
+      log: log.child({ part: "webhooks" }),
+    });
+    this.#started("webhooks", () => webhooks.close());
     const health = new HealthProblems({ bus, clock });
     this.#started("health", () => health.close());
     const ffmpeg = await findFfmpeg({ clock });
@@ -245,7 +251,10 @@ export class Hub {
     const warm = new WarmCaptures(kept);
     this.#started("warm captures", () => warm.close());
     warm.start();
-    const continuous = new ContinuousRecording(kept);
+    const continuous = new ContinuousRecording({
+      ...kept,
+      reserved: (cameraId) => schedules.isDue(cameraId),
+    });
     this.#started("continuous recording", () => continuous.close());
     continuous.start();
     const cameraSettings = new CameraSettingsService({

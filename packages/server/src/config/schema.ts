@@ -63,6 +63,22 @@ export const networkCameraSchema = z.strictObject({
   audio: z.boolean().default(true),
 });
 
+export const webhookSchema = z.strictObject({
+  url: z
+    .string()
+    .regex(/^https?:\/\//, "must start with http:// or https://")
+    .refine(
+      (value) => URL.canParse(value) && new URL(value).username === "",
+      "must be a URL without a user name",
+    ),
+  secret: z.string().min(16, "must be at least 16 characters").max(1000),
+  events: z
+    .array(
+      z.string().regex(/^[a-z]+\.(\*|[a-z]+)$/, "must be an event, such as recording.stopped or recording.*"),
+    )
+    .default([]),
+});
+
 function refuseSharedNumbers(
   cameras: readonly { readonly number?: number | undefined }[],
   context: z.RefinementCtx,
@@ -240,6 +256,11 @@ export const configSchema = z.strictObject({
       ),
     })
     .prefault({}),
+  webhooks: described(
+    z.array(webhookSchema).max(50).default([]),
+    "Addresses events are posted to: a list of {url, secret, events}, with events such as recording.* (all otherwise)",
+    { secret: true },
+  ),
   shutdownSeconds: seconds(30, "Bound of a graceful stop", 1, 600),
 });
 
