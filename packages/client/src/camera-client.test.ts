@@ -251,6 +251,12 @@ describe("a lost connection", () => {
       topics: ["recording_status_update", "clock.step"],
       since: 90,
     });
+    // And what is unsubscribed stays so.
+    await client.unsubscribeEvents();
+    const fourth = client.once("connected");
+    server.drop();
+    await fourth;
+    expect(server.requests.at(-1)).toMatchObject({ method: "unsubscribe_events", params: {} });
   });
 
   it("is tried again until the server is back; connect() joins and hurries", async () => {

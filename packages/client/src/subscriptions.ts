@@ -39,6 +39,8 @@ export class Subscriptions {
   /** Of broadcasts, while nothing is subscribed to. */
   #lastSeq: number | undefined;
   #names: "path" | "logical" = "path";
+  /** The user has subscribed: from then on only what is subscribed to is sent, even if that is nothing. */
+  #explicit = false;
   /** The broadcasts are subscribed to, by this class and not by its user. */
   #standIn = false;
 
@@ -49,7 +51,7 @@ export class Subscriptions {
     }
     const { seq } = params;
     if (typeof seq !== "number") return;
-    if (this.#all.length === 0) this.#lastSeq = Math.max(seq, this.#lastSeq ?? 0);
+    if (!this.#explicit) this.#lastSeq = Math.max(seq, this.#lastSeq ?? 0);
     for (const one of this.#all) {
       if (one.topics.has(method)) one.lastSeq = Math.max(seq, one.lastSeq ?? 0);
     }
@@ -61,6 +63,7 @@ export class Subscriptions {
    */
   added(topics: readonly string[], { filters, since }: SubscribeOptions, answer: unknown): string[] {
     this.#forget(topics);
+    this.#explicit = true;
     const latest = isObject(answer) && typeof answer.latest_seq === "number" ? answer.latest_seq : undefined;
     this.#all.push({ topics: new Set(topics), filters, lastSeq: since ?? latest });
     if (!this.#standIn) return [];
@@ -70,6 +73,7 @@ export class Subscriptions {
 
   /** @param topics `undefined` for all */
   removed(topics: readonly string[] | undefined): void {
+    this.#explicit = true;
     if (topics === undefined) this.#all = [];
     else this.#forget(topics);
   }
@@ -87,6 +91,9 @@ export class Subscriptions {
       this.#standIn = true;
       return lost;
     }
+    if (this.#explicit && this.#all.length === 0) {
+      await connection.request("unsubscribe_events", {}, { signal });
+    }
     const lost: LostEvents[] = [];
     for (const { topics, filters, lastSeq } of this.#all) {
       lost.push(...(await this.#ask(connection, signal, [...topics], filters, lastSeq)));
@@ -96,7 +103,7 @@ export class Subscriptions {
 
   /** Only a server that numbers its events has any to send again. */
   #missesBroadcasts(): boolean {
-    return this.#all.length === 0 && this.#lastSeq !== undefined;
+    return !this.#explicit && this.#lastSeq !== undefined;
   }
 
   async #ask(

@@ -149,6 +149,18 @@ describe("a download", () => {
     expect(leftovers()).toEqual([]);
   });
 
+  it("ends with what its listener throws, once", async () => {
+    serve();
+    const download = clientOf().downloadFile("recordings", "x.mp4", target(), {
+      onProgress: () => {
+        throw new Error("in a listener");
+      },
+    });
+    await expect(download).rejects.toThrow(/^in a listener$/);
+    expect(requests).toHaveLength(1);
+    expect(leftovers()).toEqual([]);
+  });
+
   it.each([
     [404, "MediaMTXError", "File not found: x.mp4"],
     [401, "AuthenticationError", /token/],

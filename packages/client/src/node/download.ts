@@ -85,7 +85,7 @@ export async function downloadFile(options: DownloadOptions): Promise<string> {
   } catch (error) {
     if (!part.keep) await forget(part);
     signal?.throwIfAborted();
-    if (error instanceof CameraServiceError) throw error;
+    if (error instanceof CameraServiceError || !isDiskError(error)) throw error;
     const why = error instanceof Error ? error.message : String(error);
     throw new MediaMTXError(`${filename} could not be written to ${path}: ${why}`, {
       condition: "storage_failed",
@@ -149,7 +149,8 @@ async function receive(
     }
   } catch (cause) {
     signal?.throwIfAborted();
-    if (isDiskError(cause)) throw cause;
+    // Not the connection: the disk, or what onProgress threw.
+    if (response.errored === null) throw cause;
     throw new ConnectionError(`The download of ${filename} broke off after ${bytes} bytes`, {
       condition: "connection_lost",
       data: { filename, bytes },
@@ -170,8 +171,7 @@ async function writeAll(file: number, chunk: Uint8Array): Promise<void> {
 }
 
 function isDiskError(cause: unknown): boolean {
-  if (typeof cause !== "object" || cause === null || !("syscall" in cause)) return false;
-  return cause.syscall === "open" || cause.syscall === "write" || cause.syscall === "close";
+  return cause instanceof Error && "syscall" in cause;
 }
 
 /** Size and, if the server tells one, checksum. */
