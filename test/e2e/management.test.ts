@@ -166,6 +166,24 @@ describe("the management of a hub", () => {
     await start();
     await until("it runs again", runs);
     expect(recordingsIn(dataDir).length).toBeGreaterThanOrEqual(before + 3);
+    // A schedule has its turn, to the frame, and then it goes on.
+    const startAt = Date.now() + 1500;
+    await rpc.call("schedule_recording", {
+      device: "camera100",
+      start_time: new Date(startAt).toISOString(),
+      duration: 1,
+    });
+    const over = await until("the schedule is over", async () => {
+      const { schedules } = await rpc.call<{ schedules: Json[] }>("get_scheduled_recordings", { all: true });
+      const latest = schedules.find(({ scheduled_for }) => Date.parse(String(scheduled_for)) === startAt);
+      return latest?.status === "completed" ? latest : undefined;
+    });
+    const [filename] = over.files as string[];
+    const info = await rpc.call("get_recording_info", { filename });
+    const lateMs = Date.parse(String(info.first_frame_at)) - startAt;
+    expect(lateMs).toBeGreaterThanOrEqual(0);
+    expect(lateMs).toBeLessThanOrEqual(1000 / 15 + 1);
+    await until("it runs again", runs);
     await rpc.call("set_camera_settings", { device: "camera100", continuous_recording: false });
     await until("it has ended", async () => (await status()) === null);
     expect(await rpc.call("get_camera_settings", { device: "camera100" })).toMatchObject({

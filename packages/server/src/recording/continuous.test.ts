@@ -24,6 +24,7 @@ describe("a continuous recording", () => {
   let requests: StartRecordingRequest[];
   let stopped: string[];
   let refuse: OcelliError | undefined;
+  let reserved: boolean;
 
   const view = (): CameraView => ({ id: "camera0", status }) as CameraView;
   const begin = (durationS?: number): RecordingView => {
@@ -75,6 +76,7 @@ describe("a continuous recording", () => {
     requests = [];
     stopped = [];
     refuse = undefined;
+    reserved = false;
     const camera = {
       id: "camera0",
       get settings() {
@@ -97,7 +99,9 @@ describe("a continuous recording", () => {
       activeOf: () => running,
     } as unknown as Recordings;
     const cameras = { list: () => [camera] } as unknown as Cameras;
-    continuous = new ContinuousRecording({ recordings, cameras, clock, events: bus, log });
+    continuous = new ContinuousRecording({
+      ...{ recordings, cameras, clock, events: bus, log, reserved: () => reserved },
+    });
     continuous.start();
   });
   afterEach(() => continuous.close());
@@ -176,6 +180,27 @@ describe("a continuous recording", () => {
     expect(requests).toHaveLength(1);
     clock.advance(1000);
     await settle();
+    expect(requests).toHaveLength(2);
+  });
+
+  it("begins anew with another mode or codec", async () => {
+    await change(true);
+    settings = { ...settings, mode: { fps: 15 } };
+    bus.emit("camera.status", { camera: view(), change: "capability_change", previous: status });
+    await settle();
+    expect(stopped).toEqual(["r1"]);
+    expect(requests).toHaveLength(2);
+    expect(running?.id).toBe("r2");
+  });
+
+  it("lets a schedule have its turn", async () => {
+    await change(true);
+    reserved = true;
+    await end("requested");
+    expect(requests).toHaveLength(1);
+    reserved = false;
+    begin(10);
+    await end("duration");
     expect(requests).toHaveLength(2);
   });
 

@@ -3,11 +3,12 @@
  * its files is that of all recordings' segments.
  *
  * Every recording without a duration of such a camera is taken for the continuous one: one that went on after a crash,
- * and one that ran when the setting was made. A timed or scheduled one is waited for. One that somebody stops is
- * followed by the next: only the setting ends it.
+ * and one that ran when the setting was made. A timed one is waited for, and at its T0 a scheduled one takes its turn.
+ * One that somebody stops is followed by the next: only the setting ends it. A changed mode or codec begins a new one.
  */
 import { codeOf } from "@ocelli/protocol";
 import type { Camera, Cameras } from "../cameras/contract.ts";
+import type { Lease } from "../capture/source.ts";
 import type { Clock } from "../clock/clock.ts";
 import type { EventBus } from "../events/bus.ts";
 import type { Log } from "../log/log.ts";
@@ -19,6 +20,8 @@ export interface ContinuousRecordingOptions {
   readonly clock: Clock;
   readonly events: EventBus;
   readonly log: Log;
+  /** True while something more urgent is about to record this camera. Default never. */
+  readonly reserved?: (cameraId: string) => boolean;
   /** After a failure, doubled with each further one up to a minute. Default 1000. */
   readonly retryMs?: number;
 }
@@ -26,12 +29,34 @@ export interface ContinuousRecordingOptions {
 interface Keeper {
   /** Id of the continuous recording, while one runs. */
   recordingId: string | undefined;
+  /** The settings it was begun with. */
+  how: string | undefined;
   busy: boolean;
   failures: number;
   cancelRetry: (() => void) | undefined;
 }
 
 const longestRetryMs = 60_000;
+
+function howOf({ settings }: Camera): string {
+  return JSON.stringify([settings.recordCodec, settings.mode]);
+}
+
+/**
+ * Has a capture that runs or lingers in another mode than the settings' started anew, unless somebody uses it.
+ * Whether the camera works at all is found out by the recording.
+ */
+async function inItsMode(camera: Camera): Promise<Lease | undefined> {
+  const mode = camera.chosenMode?.();
+  if (mode === undefined || camera.view().kind !== "v4l2") return undefined;
+  try {
+    return await camera
+      .native()
+      .open({ holder: "continuous recording", from: "next", overflow: "skip", mode });
+  } catch {
+    return undefined;
+  }
+}
 
 export class ContinuousRecording {
   readonly #options: ContinuousRecordingOptions;
@@ -53,6 +78,7 @@ export class ContinuousRecording {
       }),
       events.on("recording.stopped", ({ recording }) => this.#look(recording.cameraId)),
       events.on("recording.failed", ({ recording }) => this.#retry(recording.cameraId)),
+      events.on("schedule.changed", ({ schedule }) => this.#look(schedule.cameraId)),
       events.on("storage.level", ({ level }) => {
         if (level !== "ok") return;
         for (const { id } of cameras.list()) this.#hurry(id);
@@ -81,7 +107,9 @@ export class ContinuousRecording {
     const known = this.#keepers.get(cameraId);
     const wanted = camera?.settings.continuousRecording === true;
     if (this.#closed || (!wanted && known === undefined)) return;
-    const keeper = known ?? { recordingId: undefined, busy: false, failures: 0, cancelRetry: undefined };
+    const keeper: Keeper = known ?? {
+      ...{ recordingId: undefined, how: undefined, busy: false, failures: 0, cancelRetry: undefined },
+    };
     this.#keepers.set(cameraId, keeper);
     if (keeper.busy) return;
     const active = this.#options.recordings.activeOf(cameraId);
@@ -92,9 +120,14 @@ export class ContinuousRecording {
       return;
     }
     if (active !== undefined) {
-      if (active.requestedDurationS === undefined) keeper.recordingId = active.id;
+      if (active.requestedDurationS !== undefined) return;
+      const how = howOf(camera);
+      if (keeper.recordingId !== active.id) keeper.how = how;
+      keeper.recordingId = active.id;
+      if (keeper.how !== how) this.#end(active.id);
       return;
     }
+    if (this.#options.reserved?.(cameraId) === true) return;
     if (keeper.cancelRetry === undefined && camera.view().status === "CONNECTED")
       void this.#begin(camera, keeper);
   }
@@ -103,6 +136,8 @@ export class ContinuousRecording {
   async #begin(camera: Camera, keeper: Keeper): Promise<void> {
     const { recordings, log } = this.#options;
     keeper.busy = true;
+    keeper.how = howOf(camera);
+    const lease = await inItsMode(camera);
     try {
       // What the last one ended with is not recorded twice.
       keeper.recordingId = (await recordings.start({ cameraId: camera.id, preRollS: 0 })).id;
@@ -114,6 +149,8 @@ export class ContinuousRecording {
       keeper.busy = false;
       this.#retry(camera.id);
       return;
+    } finally {
+      lease?.close();
     }
     keeper.busy = false;
     // The setting may have changed meanwhile.

@@ -17,6 +17,8 @@ class ScriptedRecordings implements Recordings {
   readonly requests: StartRecordingRequest[] = [];
   readonly stopped: string[] = [];
   refuse: OcelliError | undefined;
+  /** One of the camera that has no end. */
+  continuous: RecordingView | undefined;
   running: RecordingView[] = [];
   readonly #bus: EventBus;
 
@@ -27,6 +29,8 @@ class ScriptedRecordings implements Recordings {
   async start(request: StartRecordingRequest): Promise<RecordingView> {
     this.requests.push(request);
     if (this.refuse !== undefined) throw this.refuse;
+    if (this.continuous !== undefined)
+      throw new OcelliError("already_recording", "camera0 is being recorded.");
     const id = `r${this.requests.length}`;
     const recording: RecordingView = {
       ...{ id, cameraId: request.cameraId, filename: `${id}.mp4`, startedAtUs: request.startAtUs ?? 0 },
@@ -37,6 +41,13 @@ class ScriptedRecordings implements Recordings {
     return recording;
   }
   async stop(target: { cameraId: string } | { recordingId: string }): Promise<RecordingView> {
+    if ("recordingId" in target && target.recordingId === this.continuous?.id) {
+      const recording = this.continuous;
+      this.continuous = undefined;
+      this.stopped.push(recording.id);
+      this.#bus.emit("recording.stopped", { recording, reason: "requested" });
+      return recording;
+    }
     const found = this.running.find((one) => "recordingId" in target && one.id === target.recordingId);
     if (found === undefined) throw new OcelliError("not_recording", "Nothing is being recorded.");
     this.running = this.running.filter((one) => one !== found);
@@ -56,8 +67,8 @@ class ScriptedRecordings implements Recordings {
   active(): readonly RecordingView[] {
     return this.running;
   }
-  activeOf(): undefined {
-    return undefined;
+  activeOf(): RecordingView | undefined {
+    return this.continuous;
   }
   async recover(): Promise<void> {}
   async close(): Promise<void> {}
@@ -81,7 +92,7 @@ describe("schedules", () => {
       cameras: {
         find(name: string) {
           if (name === "nowhere") throw new OcelliError("camera_not_found", "no such camera");
-          return { id: name };
+          return { id: name, settings: { continuousRecording: recordings.continuous !== undefined } };
         },
       } as unknown as Cameras,
     });
@@ -184,6 +195,20 @@ describe("schedules", () => {
     recordings.refuse = undefined;
     await advance(1);
     expect(recordings.requests.at(-1)).toMatchObject({ startAtUs, durationS: 30 });
+  });
+
+  it("takes its turn from a continuous recording at T0, not before", async () => {
+    recordings.continuous = { id: "all day", cameraId: "camera0" } as RecordingView;
+    const startAtUs = inS(20.5);
+    schedules.add({ cameraId: "camera0", startAtUs, durationS: 30 });
+    for (let i = 0; i < 20; i++) await advance(1);
+    expect(recordings.stopped).toEqual([]);
+    expect(schedules.isDue("camera0")).toBe(false);
+    await advance(0.5);
+    expect(recordings.stopped).toEqual(["all day"]);
+    expect(recordings.requests.at(-1)).toMatchObject({ startAtUs, durationS: 30 });
+    expect(states()).toEqual(["armed"]);
+    expect(schedules.isDue("camera0")).toBe(false);
   });
 
   it("goes on after a full disk, and after a restart of the hub", async () => {

@@ -151,6 +151,18 @@ export class Schedules {
     return options.over === true ? [...open, ...this.#store.over(this.#options.keepOver ?? 500)] : open;
   }
 
+  /** True from T0 on while a schedule of this camera waits to begin: nothing less urgent should take the camera. */
+  isDue(cameraId: string): boolean {
+    const nowUs = this.#options.clock.wallUs();
+    return [...this.#open.values()].some(
+      (one) =>
+        one.cameraId === cameraId &&
+        one.state === "scheduled" &&
+        nowUs >= one.startAtUs &&
+        nowUs <= endUs(one) - leastUs,
+    );
+  }
+
   /**
    * Takes back one that has not begun.
    * @throws OcelliError `invalid_params` when there is none of that id, or when it is over; `already_recording`
@@ -254,18 +266,37 @@ export class Schedules {
           return;
         }
         waitedForAnother = code === "already_recording";
+        if (waitedForAnother && (await this.#takeTurn(known))) continue;
         if (known.reason !== reason) {
           log.warn({ schedule: id, camera: schedule.cameraId, reason }, "a scheduled recording has to wait");
           this.#put({ ...known, reason });
         }
       }
-      await this.#mayWorkNow(schedule.cameraId, signal);
+      await this.#mayWorkNow(schedule, signal);
     }
   }
 
+  /**
+   * Ends a continuous recording at T0: the frames since then are still held, and it goes on afterwards.
+   * @returns true when the camera is free now
+   */
+  async #takeTurn({ cameraId, startAtUs }: Schedule): Promise<boolean> {
+    const { recordings, cameras, clock } = this.#options;
+    const active = recordings.activeOf(cameraId);
+    const yields =
+      active !== undefined &&
+      active.requestedDurationS === undefined &&
+      cameras.find(cameraId).settings.continuousRecording === true;
+    if (!yields || clock.wallUs() < startAtUs) return false;
+    await this.#disarm(active.id);
+    return true;
+  }
+
   /** Settles when something about the camera has changed, and after a while anyway. */
-  async #mayWorkNow(cameraId: string, signal: AbortSignal): Promise<void> {
+  async #mayWorkNow({ cameraId, startAtUs }: Schedule, signal: AbortSignal): Promise<void> {
     const { clock, events, retryMs = 2000 } = this.#options;
+    const untilStartMs = (startAtUs - clock.wallUs()) / 1000;
+    const delayMs = untilStartMs > 0 ? Math.min(retryMs, untilStartMs) : retryMs;
     const now = new AbortController();
     const off = [
       events.on("camera.status", ({ camera }) => {
@@ -275,7 +306,7 @@ export class Schedules {
         if (recording.cameraId === cameraId) now.abort();
       }),
     ];
-    await clock.sleep(retryMs, AbortSignal.any([now.signal, signal])).catch(() => undefined);
+    await clock.sleep(delayMs, AbortSignal.any([now.signal, signal])).catch(() => undefined);
     for (const stop of off) stop();
   }
 
