@@ -123,6 +123,11 @@ const testTools = [
     packages: ["chromium"],
   },
   {
+    what: "openssl, for the certificates of the tests of TLS",
+    there: () => run("openssl", ["version"]).ok,
+    packages: ["openssl"],
+  },
+  {
     what: "GStreamer's RTSP server for Debian's python3, for the tests of network cameras",
     there: () =>
       run("/usr/bin/python3", [
