@@ -75,7 +75,13 @@ export const cameraSettingsMethods = {
     {
       device: deviceName,
       /** For people. */
-      name: z.string().trim().min(1).max(100).optional(),
+      name: z
+        .string()
+        .trim()
+        .min(1)
+        .max(100)
+        .regex(/^\P{Cc}*$/u, "must not contain control characters")
+        .optional(),
       /** FourCC, such as MJPG. */
       format: z
         .string()

@@ -68,6 +68,7 @@ describe("management", () => {
     ["schedule_recording", { device: "camera0", start_time: future, duration: 86_401 }],
     ["cancel_scheduled_recording", { schedule_id: "s9" }],
     ["set_camera_settings", { device: "camera0", resolution: "big" }],
+    ["set_camera_settings", { device: "camera0", name: "a\u0007b" }],
     ["set_camera_settings", { device: "camera0", fps: "many" }],
     ["set_camera_settings", { device: "camera0", record_codec: "av1" }],
     ["set_retention_policy", { policy_type: "weekly", enabled: true }],
