@@ -44,6 +44,17 @@ const purposes = {
     "Says which old files are deleted by themselves. Nothing is ever deleted without such a policy.",
   get_retention_policies: "Extension: the policies in force.",
   cleanup_old_files: "Applies the policies now.",
+  subscribe_events:
+    "Says what this connection is told; with `since` also what it missed. See [events.md](events.md).",
+  unsubscribe_events: "Takes topics back; all without any named.",
+  get_subscription_stats: "What this connection and all together have subscribed to.",
+  get_event_history: "Extension: what happened, from the log of events.",
+  echo: "Says back what it is told.",
+  get_supported_methods: "The names of all methods of this hub.",
+  get_server_info: "What the hub is, where it runs, and what the machine has.",
+  get_status: "How the hub is, and what is wrong with it.",
+  get_system_status: "Whether the hub is ready, and the cameras that can be used now.",
+  get_metrics: "Measured figures: requests, memory, processor, cameras, recordings, viewers.",
   export_recording:
     "Makes a copy of a recording in another container or codec. Answers when it is done; until then `export_update` tells the progress.",
 };
@@ -136,6 +147,21 @@ const meanings = {
     min_free_gb: "extension: GiB kept free on the disk; for `free`",
     device: "extension: for this camera alone; not with `free`",
   },
+  subscribe_events: {
+    topics: "names of topics, see [events.md](events.md); an unknown one refuses the call",
+    filters: "equality on keys of the event, `timestamp_after`, `timestamp_before`; all must hold",
+    since: "extension: `seq` of the last event seen; what came after it follows the answer, then live events",
+  },
+  unsubscribe_events: { topics: "all without" },
+  get_event_history: {
+    since: "events after this `seq`, oldest first; without it the newest, oldest first",
+    limit: "100 otherwise",
+    topics: "only these",
+    device: "only of this camera",
+    start_time: "only from here on",
+    end_time: "only until here",
+  },
+  echo: { message: "any text" },
   export_recording: {
     filename: "the recording",
     format: "`mp4` otherwise",
@@ -190,7 +216,7 @@ function typeOf(schema) {
   if (schema.const !== undefined) return `\`${schema.const}\``;
   if (schema.enum !== undefined) return schema.enum.map((value) => `\`${value}\``).join(" ");
   if (schema.type === "array") {
-    const item = typeOf(schema.items ?? {});
+    const item = schema.items?.enum === undefined ? typeOf(schema.items ?? {}) : "text";
     return `list of ${item === "text" ? "texts" : item === "integer" ? "integers" : "objects"}`;
   }
   if (schema.format === "date-time") return "time";

@@ -123,8 +123,9 @@ describe("the events of a hub", () => {
       device: "camera107",
     });
     expect(status).toMatchObject({ status: "ERROR", metadata: { error_code: "connection_refused" } });
-    const all = await rpc.call("get_event_history", { since: 0, limit: 1000 });
+    const all = await rpc.call<{ events: Params[] }>("get_event_history", { since: 0, limit: 1000 });
     expect(JSON.stringify(all)).not.toContain("geheim");
     expect(JSON.stringify(all)).toContain("connection_refused");
+    expect(all.events.map(({ topic }) => topic)).toContain("snapshot.error");
   });
 });

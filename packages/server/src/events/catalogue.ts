@@ -105,6 +105,8 @@ export interface EventCatalogue {
     gap?: { fromUs: number; toUs: number };
   };
   "snapshot.taken": { cameraId: string; filename: string; bytes: number; resolution: string };
+  /** It was asked for, and the camera or the disk did not let it be made. */
+  "snapshot.failed": { cameraId: string; error: { code: ErrorCode; message: string } };
   "storage.level": { level: "ok" | "low" | "critical"; freeBytes: number; totalBytes: number };
   "schedule.changed": { schedule: ScheduleView };
   /** Nothing was recorded in its time; or it could never have worked: state `failed`. */

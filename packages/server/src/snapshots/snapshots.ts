@@ -5,7 +5,7 @@
  * A camera that gives JPEG costs no process: the frame is completed and written. Anything else is decoded by one short
  * ffmpeg, shared by all who ask for the same frame in the same form. Every request gets a file of its own.
  */
-import { messageOf, OcelliError } from "@ocelli/protocol";
+import { codeOf, messageOf, OcelliError } from "@ocelli/protocol";
 import type { Camera, Cameras } from "../cameras/contract.ts";
 import type { Clock } from "../clock/clock.ts";
 import type { EventBus } from "../events/bus.ts";
@@ -65,7 +65,10 @@ export class SnapshotService implements Snapshots {
   }
 
   take(request: SnapshotRequest): Promise<MediaEntry> {
-    return this.#track(() => this.#take(request));
+    return this.#track(() => this.#take(request)).catch((error: unknown) => {
+      this.#tellFailure(request.cameraId, error);
+      throw error;
+    });
   }
 
   still(request: Picture): Promise<StillImage> {
@@ -84,6 +87,14 @@ export class SnapshotService implements Snapshots {
       await Promise.allSettled(this.#running);
     })();
     return this.#closed;
+  }
+
+  /** Not of what the caller did wrong. */
+  #tellFailure(cameraId: string, error: unknown): void {
+    const code = codeOf(error);
+    const callers = code === "camera_not_found" || code === "invalid_filename" || code === "invalid_params";
+    if (callers || this.#closing.signal.aborted) return;
+    this.#options.bus.emit("snapshot.failed", { cameraId, error: { code, message: messageOf(error) } });
   }
 
   async #take(request: SnapshotRequest): Promise<MediaEntry> {

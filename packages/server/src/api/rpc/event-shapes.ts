@@ -52,6 +52,7 @@ const topicsByEvent: Readonly<Record<EventName, readonly [DottedTopic, ...Topic[
   "recording.failed": ["recording.error", "recording_status_update"],
   "recording.recovered": ["recording.recovered"],
   "snapshot.taken": ["snapshot.taken"],
+  "snapshot.failed": ["snapshot.error"],
   "storage.level": ["storage.level"],
   "schedule.changed": ["schedule.changed"],
   "schedule.missed": ["schedule.missed"],
@@ -124,6 +125,10 @@ function shapesOf(record: EventRecord, context: ShapeContext): [Topic, Data][] {
     case "snapshot.taken": {
       const { cameraId, filename, bytes, resolution } = record.payload;
       return [["snapshot.taken", { ...named(cameraId), filename, file_size: bytes, resolution }]];
+    }
+    case "snapshot.failed": {
+      const { cameraId, error } = record.payload;
+      return [["snapshot.error", { ...named(cameraId), error: error.message, error_code: error.code }]];
     }
     case "storage.level": {
       const { level, freeBytes, totalBytes } = record.payload;
