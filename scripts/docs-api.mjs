@@ -259,7 +259,8 @@ function answer(name) {
   const wanted = branches.filter(
     ({ properties }) => properties !== undefined && properties.success?.const !== false,
   );
-  if (wanted.length === 0) return `Answers \`"${schema.const}"\`.`;
+  if (wanted.length === 0)
+    return `Answers ${schema.const === undefined ? `a ${typeOf(schema)}` : `\`"${schema.const}"\``}.`;
   const fields = Object.entries(wanted[0].properties).map(([field, of]) => `\`${field}\` ${typeOf(of)}`);
   return `Answers ${fields.join(", ")}.`;
 }

@@ -6,6 +6,7 @@ import { method } from "./method.ts";
 import * as results from "./results.ts";
 import { scheduleMethods } from "./schedule-methods.ts";
 import { storageMethods } from "./storage-methods.ts";
+import { systemMethods } from "./system-methods.ts";
 import {
   credential,
   deviceName,
@@ -102,6 +103,7 @@ export const methods = {
   ...eventMethods,
   ...scheduleMethods,
   ...storageMethods,
+  ...systemMethods,
 } as const;
 
 export type MethodName = keyof typeof methods;

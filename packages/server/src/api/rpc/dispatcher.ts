@@ -55,6 +55,7 @@ export class Dispatcher {
     const releases: (() => void)[] = [];
     const hold = (cameraId: string): void => void releases.push(session.hold(cameraId, send));
     let outcome: object;
+    let ended: "ok" | "refused" | "fault" = "ok";
     try {
       if (isMalformed(member)) throw new RpcError(member.condition, member.reason);
       session.dialect = afterMethod(session.dialect, member.method);
@@ -67,13 +68,17 @@ export class Dispatcher {
         }),
       };
     } catch (error) {
+      ended = failureOf(error).condition === "internal" ? "fault" : "refused";
       outcome = this.#failed(error, member, session, requestId);
     }
     const sent = (): void => {
       for (const release of releases) release();
     };
-    if (!isMalformed(member) && member.id === undefined) return { response: undefined, sent };
     const nowUs = this.#services.clock.monoUs();
+    // An export answers when its work is done: how long that takes says nothing about the hub's answers.
+    if (isMalformed(member) || member.method !== "export_recording")
+      this.#services.hub.requests.add((nowUs - startedMonoUs) / 1000, ended);
+    if (!isMalformed(member) && member.id === undefined) return { response: undefined, sent };
     const metadata = {
       processing_time_ms: Math.round((nowUs - startedMonoUs) / 10) / 100,
       server_timestamp: isoOf(this.#services.clock.wallUs()),

@@ -17,11 +17,13 @@ import type { WebSocket } from "ws";
 import { initialCameraText, notification } from "./announcer.ts";
 import { Connection, type ConnectionLimits, defaultConnectionLimits } from "./connection.ts";
 import { Dispatcher } from "./dispatcher.ts";
+import { MachineFigures } from "./machine-figures.ts";
+import { RequestFigures } from "./request-figures.ts";
 import type { RpcServices } from "./services.ts";
 import { Session } from "./session.ts";
 import { Subscriptions } from "./subscriptions.ts";
 
-export interface RpcEndpointOptions extends Omit<RpcServices, "subscriptions"> {
+export interface RpcEndpointOptions extends Omit<RpcServices, "subscriptions" | "hub"> {
   /** Shown in `server_welcome`. */
   readonly version: string;
   /** Default 20,000; further ones are closed with 1013. */
@@ -53,6 +55,7 @@ class Endpoint implements RpcEndpoint {
   readonly #options: RpcEndpointOptions;
   readonly #settings: DialectSettings;
   readonly #limits: ConnectionLimits;
+  readonly #maxConnections: number;
   readonly #dispatcher: Dispatcher;
   readonly #connections = new Set<Connection>();
   readonly #services: RpcServices;
@@ -64,12 +67,20 @@ class Endpoint implements RpcEndpoint {
     this.#settings = options.dialect ?? defaultDialectSettings;
     this.#limits = { ...defaultConnectionLimits, ...options.limits };
     const { events, clock, log, version } = options;
+    const startedAtMonoUs = clock.monoUs();
+    this.#maxConnections = options.maxConnections ?? 20_000;
     this.#subscriptions = new Subscriptions({
       events,
       log,
-      context: { services: options, version, startedAtMonoUs: clock.monoUs() },
+      context: { services: options, version, startedAtMonoUs },
     });
-    this.#services = { ...options, subscriptions: this.#subscriptions };
+    const hub = {
+      ...{ version, startedAtMonoUs, maxConnections: this.#maxConnections },
+      connections: () => this.connections,
+      requests: new RequestFigures(),
+      machine: new MachineFigures(clock),
+    };
+    this.#services = { ...options, subscriptions: this.#subscriptions, hub };
     this.#dispatcher = new Dispatcher(this.#services, this.#settings);
   }
 
@@ -82,7 +93,7 @@ class Endpoint implements RpcEndpoint {
       socket.close(closeCodes.goingAway, "Server shutdown");
       return;
     }
-    if (this.#connections.size >= (this.#options.maxConnections ?? 20_000)) {
+    if (this.#connections.size >= this.#maxConnections) {
       socket.close(closeCodes.tryAgainLater, "Connection limit reached");
       return;
     }

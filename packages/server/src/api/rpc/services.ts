@@ -12,7 +12,19 @@ import type { Log } from "../../log/log.ts";
 import type { Exports, Recordings } from "../../recording/contract.ts";
 import type { Schedules } from "../../recording/schedules.ts";
 import type { Snapshots } from "../../snapshots/contract.ts";
+import type { MachineFigures } from "./machine-figures.ts";
+import type { RequestFigures } from "./request-figures.ts";
 import type { Subscriptions } from "./subscriptions.ts";
+
+/** What the endpoint knows of itself. */
+export interface HubFigures {
+  readonly version: string;
+  readonly startedAtMonoUs: number;
+  readonly connections: () => number;
+  readonly maxConnections: number;
+  readonly requests: RequestFigures;
+  readonly machine: Pick<MachineFigures, "measure">;
+}
 
 export interface RpcServices {
   readonly cameras: Cameras;
@@ -28,6 +40,7 @@ export interface RpcServices {
   readonly links: LinkSigner;
   readonly events: Events;
   readonly subscriptions: Subscriptions;
+  readonly hub: HubFigures;
   readonly clock: Clock;
   readonly log: Log;
 }

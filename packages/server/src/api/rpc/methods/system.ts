@@ -1,0 +1,220 @@
+/** The hub about itself. Every figure of load and space is measured. */
+import { arch, hostname, platform, release } from "node:os";
+import { isoOf, methodNames, type Names, recordingFormats } from "@ocelli/protocol/camera-service";
+import type { RpcServices } from "../services.ts";
+import { cameraNames } from "../shapes-camera.ts";
+import type { MethodImplementation, MethodTable } from "./method.ts";
+
+const mebibyte = 2 ** 20;
+const gibibyte = 2 ** 30;
+const rounded = (value: number): number => Math.round(value * 100) / 100;
+const percentOf = (part: number, whole: number): number =>
+  whole <= 0 ? 0 : Math.min(100, Math.max(0, rounded((part / whole) * 100)));
+const cased = (names: Names, word: string): string => (names === "logical" ? word.toUpperCase() : word);
+
+const echo: MethodImplementation<"echo"> = { run: ({ message }) => message };
+
+const getSupportedMethods: MethodImplementation<"get_supported_methods"> = { run: () => [...methodNames] };
+
+const getServerInfo: MethodImplementation<"get_server_info"> = {
+  async run(_params, _call, { clock, hub, storageReport }) {
+    const { totalBytes, freeBytes } = await storageReport.measure();
+    const use = hub.machine.measure();
+    const uptimeUs = clock.monoUs() - hub.startedAtMonoUs;
+    const runtime = `node ${process.version}`;
+    const used = totalBytes - freeBytes;
+    return {
+      name: "Ocelli",
+      version: hub.version,
+      capabilities: ["snapshots", "recordings", "streaming"],
+      supported_formats: [...recordingFormats, "jpg", "png"],
+      // The hub sets no limit; this is the number such clients know.
+      max_cameras: 10,
+      go_version: runtime,
+      architecture: arch(),
+      server: {
+        name: "WebSocket JSON-RPC Camera Server",
+        version: hub.version,
+        uptime_seconds: Math.floor(uptimeUs / 1e6),
+        started_at: isoOf(clock.wallUs() - uptimeUs),
+      },
+      system: {
+        platform: platform(),
+        platform_version: release(),
+        architecture: arch(),
+        python_version: null,
+        runtime_version: runtime,
+        hostname: hostname(),
+      },
+      resources: {
+        cpu_percent: rounded(use.machineCpu),
+        memory_total_mb: rounded(use.memoryBytes / mebibyte),
+        memory_used_mb: rounded(use.memoryUsedBytes / mebibyte),
+        memory_percent: percentOf(use.memoryUsedBytes, use.memoryBytes),
+        disk_total_gb: rounded(totalBytes / gibibyte),
+        disk_used_gb: rounded(used / gibibyte),
+        disk_percent: percentOf(used, totalBytes),
+      },
+      timestamp: isoOf(clock.wallUs()),
+    };
+  },
+};
+
+interface Problem {
+  readonly component: string;
+  readonly code: string;
+  readonly severity: "warning" | "critical";
+  readonly message: string;
+}
+
+/** The limits of load: above the first the hub is degraded, above the second unhealthy. */
+function loadProblems({ hub }: RpcServices): Problem[] {
+  const use = hub.machine.measure();
+  const { meanMs, errorRate, total } = hub.requests.recent;
+  const memory = percentOf(use.memoryUsedBytes, use.memoryBytes);
+  const connections = percentOf(hub.connections(), hub.maxConnections);
+  const errors = total < fewestRequests ? 0 : rounded(errorRate * 100);
+  const measured: [number, number, number, string, string][] = [
+    [memory, 90, 95, "memory_high", `${memory} % of the machine's memory are in use.`],
+    [
+      errors,
+      5,
+      10,
+      "errors_high",
+      `${errors} % of the newest requests failed by the hub's fault. See its log.`,
+    ],
+    [meanMs, 1000, 2000, "responses_slow", `Answers take ${Math.round(meanMs)} ms on average.`],
+    [connections, 90, 95, "connections_high", `${connections} % of the possible connections are open.`],
+  ];
+  return measured.flatMap(([value, degraded, unhealthy, code, message]) =>
+    value > degraded
+      ? [{ component: "hub", code, severity: value > unhealthy ? "critical" : "warning", message }]
+      : [],
+  );
+}
+
+/** One failure of three is no rate. */
+const fewestRequests = 20;
+
+const getStatus: MethodImplementation<"get_status"> = {
+  async run(_params, { dialect: { names } }, services) {
+    const { hub, clock, cameras, storageReport } = services;
+    const storage = await storageReport.measure();
+    const problems: Problem[] = loadProblems(services);
+    if (storage.isLow || storage.isCritical) {
+      const level = storage.isCritical ? "critical" : "low";
+      const severity = storage.isCritical ? "critical" : "warning";
+      const message = `${Math.floor(storage.freeBytes / mebibyte)} MiB of storage are free. Delete recordings or give the hub a larger disk.`;
+      problems.push({ component: "storage", code: `storage_${level}`, severity, message });
+    }
+    const isUnhealthy = problems.some(({ severity }) => severity === "critical");
+    // A camera that fails degrades the hub; the others go on.
+    const failing = cameras.list().flatMap((camera) => {
+      const view = camera.view();
+      if (view.status !== "ERROR") return [];
+      const message = view.reason ?? "The camera is in error.";
+      return [
+        {
+          ...cameraNames(view, names),
+          ...{
+            component: "camera",
+            code: view.reasonCode ?? "capture_failed",
+            severity: "critical",
+            message,
+          },
+        },
+      ];
+    });
+    const isDegraded = problems.length + failing.length > 0;
+    const running = cased(names, "running");
+    return {
+      status: cased(names, isUnhealthy ? "unhealthy" : isDegraded ? "degraded" : "healthy"),
+      uptime: Math.floor((clock.monoUs() - hub.startedAtMonoUs) / 1e6),
+      version: hub.version,
+      components: {
+        websocket_server: running,
+        camera_monitor: failing.length > 0 ? cased(names, "error") : running,
+        // The hub serves media itself: these names are those of older clients.
+        mediamtx_controller: running,
+        mediamtx: running,
+      },
+      problems: [...problems.map((problem) => ({ ...problem })), ...failing],
+    };
+  },
+};
+
+const getSystemStatus: MethodImplementation<"get_system_status"> = {
+  run(_params, { dialect: { names } }, { cameras }) {
+    const views = cameras.list().map((camera) => camera.view());
+    const connected = views.filter(({ status }) => status === "CONNECTED");
+    const isReady = views.every(({ status }) => status !== "ERROR");
+    return {
+      status: isReady ? "ready" : "partial",
+      message: isReady ? "The hub is ready" : "The hub is ready, but not all of its cameras work",
+      available_cameras: connected.map((view) => cameraNames(view, names).device),
+      discovery_active: true,
+    };
+  },
+};
+
+const getMetrics: MethodImplementation<"get_metrics"> = {
+  async run(_params, _call, { hub, clock, cameras, recordings, storageReport }) {
+    const use = hub.machine.measure();
+    const { totalBytes, freeBytes } = await storageReport.measure();
+    const { total, meanMs, errorRate } = hub.requests.all;
+    const all = cameras.list().map((camera) => ({ camera, view: camera.view() }));
+    const sources = all
+      .filter(({ view }) => view.status === "CONNECTED")
+      .map(({ camera }) => camera.native().stats());
+    const streaming = sources.filter(({ leases }) => leases.length > 0);
+    return {
+      active_connections: hub.connections(),
+      total_requests: total,
+      average_response_time: rounded(meanMs),
+      error_rate: Math.round(errorRate * 10_000) / 10_000,
+      memory_usage: rounded(use.processBytes / mebibyte),
+      cpu_usage: rounded(use.processCpu),
+      timestamp: isoOf(clock.wallUs()),
+      system_metrics: {
+        cpu_usage: rounded(use.machineCpu),
+        memory_usage: percentOf(use.memoryUsedBytes, use.memoryBytes),
+        disk_usage: percentOf(totalBytes - freeBytes, totalBytes),
+        goroutines: process.getActiveResourcesInfo().length,
+      },
+      camera_metrics: {
+        connected_cameras: all.filter(({ view }) => view.status === "CONNECTED").length,
+        cameras: Object.fromEntries(
+          all.map(({ view }) => [
+            view.id,
+            {
+              path: view.node ?? view.id,
+              name: view.name,
+              status: view.status,
+              device_num: view.number,
+              last_seen: view.lastSeenUs === undefined ? null : isoOf(view.lastSeenUs),
+              capabilities: { driver_name: view.driver ?? "", card_name: view.name, bus_info: view.busPath },
+              formats: [...view.formats],
+            },
+          ]),
+        ),
+      },
+      recording_metrics: {
+        active_recordings: all.filter(({ view }) => recordings.activeOf(view.id) !== undefined).length,
+      },
+      stream_metrics: {
+        active_streams: streaming.length,
+        total_streams: sources.length,
+        total_viewers: sources.reduce((sum, { leases }) => sum + leases.length, 0),
+      },
+    };
+  },
+};
+
+export const systemImplementations = {
+  echo,
+  get_supported_methods: getSupportedMethods,
+  get_server_info: getServerInfo,
+  get_status: getStatus,
+  get_system_status: getSystemStatus,
+  get_metrics: getMetrics,
+} satisfies Partial<MethodTable>;

@@ -1,0 +1,93 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { RequestFigures } from "./request-figures.ts";
+import { startTestServer, type TestServer } from "./testing/server.ts";
+
+// The hub about itself: who may ask, in which words, and that the figures are those of what happened.
+
+let server: TestServer;
+beforeEach(async () => {
+  server = await startTestServer();
+});
+afterEach(() => server.close());
+
+describe("the hub about itself", () => {
+  it("echoes and names its methods without a key", async () => {
+    const client = await server.connect();
+    expect(await client.result("echo", { message: "grüß dich" })).toBe("grüß dich");
+    expect(await client.result("echo", ["by position"])).toBe("by position");
+    expect(await client.error("echo")).toMatchObject({ code: -32602 });
+    const names: unknown = await client.result("get_supported_methods");
+    expect(names).toEqual(expect.arrayContaining(["ping", "echo", "get_metrics", "start_recording"]));
+  });
+
+  it.each([
+    ["get_server_info", "viewer"],
+    ["get_system_status", "viewer"],
+    ["get_status", "admin"],
+    ["get_metrics", "admin"],
+  ] as const)("%s is for the role of the table", async (method, role) => {
+    const roles = ["viewer", "operator", "admin"] as const;
+    for (const caller of roles) {
+      const client = await server.login(caller);
+      const { error } = await client.call(method);
+      const allowed = roles.indexOf(caller) >= roles.indexOf(role);
+      expect([caller, error?.data?.code]).toEqual([caller, allowed ? undefined : "permission_denied"]);
+    }
+  });
+
+  it("says where it runs and since when", async () => {
+    const client = await server.login("viewer");
+    server.clock.advance(5000);
+    expect(await client.result("get_server_info")).toMatchObject({
+      version: "1.2.3",
+      server: { uptime_seconds: 5 },
+      system: { python_version: null, runtime_version: `node ${process.version}` },
+      resources: { memory_total_mb: expect.any(Number), disk_percent: expect.any(Number) },
+    });
+  });
+
+  it("counts requests, refusals and their time", async () => {
+    const admin = await server.login("admin");
+    const before = await admin.result("get_metrics");
+    await admin.result("ping");
+    await admin.error("no_such_method");
+    const after = await admin.result("get_metrics");
+    expect(Number(after.total_requests) - Number(before.total_requests)).toBe(3);
+    // authenticate, get_metrics, ping, and the one of four that was refused.
+    expect(after).toMatchObject({ active_connections: 1, error_rate: 0.25 });
+    expect(Number(after.memory_usage)).toBeGreaterThan(10);
+    expect(after.camera_metrics).toMatchObject({ connected_cameras: 3, cameras: { camera0: {} } });
+    expect(after.stream_metrics).toMatchObject({ active_streams: 3, total_viewers: 3 });
+  });
+
+  it("tells a failing camera in both vocabularies", async () => {
+    const [first] = server.cameras.views;
+    if (first === undefined) throw new Error("no camera");
+    server.cameras.views[0] = { ...first, status: "ERROR", reason: "no frames", reasonCode: "start_timeout" };
+    const path = await server.login("admin");
+    const status = await path.result("get_status");
+    expect(status).toMatchObject({ components: { camera_monitor: "error", websocket_server: "running" } });
+    expect(status.problems).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ device: "/dev/video0", code: "start_timeout", message: "no frames" }),
+      ]),
+    );
+    const logical = await server.login("admin", "?names=logical");
+    expect(["DEGRADED", "UNHEALTHY"]).toContain((await logical.result("get_status")).status);
+    expect(await logical.result("get_system_status")).toMatchObject({
+      status: "partial",
+      available_cameras: ["camera1", "camera100"],
+    });
+  });
+});
+
+describe("request figures", () => {
+  it("keep all in the totals and only faults of the newest thousand in the recent ones", () => {
+    const figures = new RequestFigures();
+    expect(figures.all).toEqual({ total: 0, meanMs: 0, errorRate: 0 });
+    for (let i = 0; i < 1000; i++) figures.add(10, "fault");
+    for (let i = 0; i < 1000; i++) figures.add(20, "refused");
+    expect(figures.all).toEqual({ total: 2000, meanMs: 15, errorRate: 1 });
+    expect(figures.recent).toEqual({ total: 1000, meanMs: 20, errorRate: 0 });
+  });
+});
