@@ -7,6 +7,7 @@
  * `missed` of the next delivery.
  */
 import { createHash, createHmac } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import { messageOf } from "@ocelli/protocol";
 import type { Clock } from "../clock/clock.ts";
 import { type EventRecord, type Events, transientEvents } from "../event-log/contract.ts";
@@ -111,10 +112,16 @@ class Webhook {
         });
         const records = this.#next();
         for (const record of records) {
-          if (this.#fits(record.name) && !(await this.#deliver(record, signal))) return;
-          this.#moveTo(record.seq);
+          if (this.#fits(record.name)) {
+            if (!(await this.#deliver(record, signal))) return;
+            this.#moveTo(record.seq);
+          }
+          this.#position = record.seq;
         }
         if (records.length === 0) await happened;
+        else this.#moveTo(this.#position);
+        // Others have their turn also where nothing is to be delivered.
+        await setImmediate();
       }
     } catch (error) {
       if (!signal.aborted) log.error({ err: error, webhook: this.#shown }, "a webhook has stopped");

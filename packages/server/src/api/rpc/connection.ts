@@ -126,7 +126,8 @@ export class Connection {
 
   /** Resolves when little enough waits to be sent, or the connection has ended. */
   drained(): Promise<void> {
-    if (this.#closing || !this.#outbox.isFull) return Promise.resolve();
+    if (this.#closing) return this.#closed.promise;
+    if (!this.#outbox.isFull) return Promise.resolve();
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 

@@ -221,6 +221,39 @@ describe("a replay", () => {
   }, 60_000);
 });
 
+describe("many replays", () => {
+  it("come one after the other, and too many are refused", async () => {
+    for (let i = 0; i < 600; i++) step(i);
+    const client = await server.login("viewer");
+    const ids = Array.from({ length: 20 }, () =>
+      client.request("subscribe_events", { topics: ["clock.step"], since: 0 }),
+    );
+    const answers = await Promise.all(ids.map((id) => client.response(id)));
+    const refused = answers.filter(({ error }) => error !== undefined);
+    expect(refused.length).toBeGreaterThan(0);
+    expect(refused[0]?.error).toMatchObject({ data: { code: "rate_limited" } });
+    const accepted = answers.length - refused.length;
+    await client.until(() => told(client).length >= 600 * accepted);
+    const oneReplay = Array.from({ length: 600 }, (_, i) => i + 1);
+    expect(seqs(client)).toEqual(Array.from({ length: accepted }, () => oneReplay).flat());
+    step(9);
+    await client.settle();
+    expect(seqs(client)).toHaveLength(600 * accepted + 1);
+    expect((await client.result("subscribe_events", { topics: ["clock.step"], since: 0 })).subscribed).toBe(
+      true,
+    );
+  });
+
+  it("end with their connection", async () => {
+    for (let i = 0; i < 5000; i++) step(i);
+    const client = await server.login("viewer");
+    await client.result("subscribe_events", { topics: ["clock.step"], since: 0, filters: { no: "such" } });
+    client.socket.close();
+    await client.closed;
+    await expect.poll(() => server.endpoint.connections).toBe(0);
+  });
+});
+
 describe("unsubscribe_events", () => {
   it("takes topics back, and with none named all", async () => {
     const client = await server.login("viewer");

@@ -6,6 +6,8 @@
  * is replayed to a connection, the topic's live events wait in the log, where the replay comes upon them: no gap, no
  * duplicate. A replay goes as fast as its client reads, and holds nobody else up.
  */
+import { setImmediate } from "node:timers/promises";
+import { OcelliError } from "@ocelli/protocol";
 import { type EventFilters, type Names, readTimestampUs, type Topic } from "@ocelli/protocol/camera-service";
 import type { EventRecord, Events } from "../../event-log/contract.ts";
 import type { Log } from "../../log/log.ts";
@@ -57,6 +59,9 @@ interface Client {
   wishes: Map<Topic, EventFilters> | undefined;
   /** Topics whose past is being replayed, with how many replays. */
   readonly replaying: Map<Topic, number>;
+  /** One replay after the other: they share what the client can take. */
+  pastTold: Promise<void>;
+  pending: number;
 }
 
 interface Text {
@@ -66,6 +71,8 @@ interface Text {
 }
 
 const replayAtATime = 200;
+/** To one connection, waiting ones included. */
+const maxReplays = 8;
 
 export class Subscriptions {
   readonly #options: SubscriptionsOptions;
@@ -79,7 +86,13 @@ export class Subscriptions {
   }
 
   add(outlet: Outlet): void {
-    this.#clients.set(outlet.session, { outlet, wishes: undefined, replaying: new Map() });
+    this.#clients.set(outlet.session, {
+      outlet,
+      wishes: undefined,
+      replaying: new Map(),
+      pastTold: Promise.resolve(),
+      pending: 0,
+    });
   }
 
   remove(session: Session): void {
@@ -101,6 +114,7 @@ export class Subscriptions {
 
   /**
    * Adds topics; a topic subscribed again gets the new filters. From now on their events are told.
+   * @throws OcelliError `rate_limited` while too many replays to the connection run
    * @param afterAnswer runs its argument when the answer to the call is out: the past comes after that
    */
   subscribe(
@@ -110,6 +124,12 @@ export class Subscriptions {
   ): Replay | undefined {
     const client = this.#clients.get(session);
     if (client === undefined) return undefined;
+    if (since !== undefined && client.pending >= maxReplays) {
+      throw new OcelliError(
+        "rate_limited",
+        `${maxReplays} replays to this connection are still running. Wait for them.`,
+      );
+    }
     client.wishes ??= new Map();
     this.#explicit.add(client);
     for (const topic of topics) client.wishes.set(topic, filters);
@@ -118,7 +138,10 @@ export class Subscriptions {
     for (const topic of topics) client.replaying.set(topic, (client.replaying.get(topic) ?? 0) + 1);
     // A number from the future is one of a log that is no more: there is nothing between it and now.
     const from = Math.min(since, latestSeq);
-    afterAnswer(() => void this.#replay(client, topics, from));
+    client.pending++;
+    afterAnswer(() => {
+      client.pastTold = client.pastTold.then(() => this.#replay(client, topics, from));
+    });
     return { since, gone: since < completeAfter || since > latestSeq, completeAfter };
   }
 
@@ -191,10 +214,13 @@ export class Subscriptions {
         if (records.length < replayAtATime) break;
         after = records.at(-1)?.seq ?? after;
         await outlet.drained();
+        // Where nothing of it is wanted, nothing has been sent to wait for.
+        await setImmediate();
       }
     } catch (error) {
       log.error({ err: error, session: outlet.session.id }, "events could not be replayed");
     } finally {
+      client.pending--;
       // In the turn of the last reading: what happens from here on is told live.
       for (const topic of topics) {
         const left = (client.replaying.get(topic) ?? 1) - 1;
