@@ -146,6 +146,11 @@ const testTools = [
       "gstreamer1.0-plugins-ugly",
     ],
   },
+  {
+    what: "WebSockets for Debian's python3, for the tests with clients of other make",
+    there: () => run("/usr/bin/python3", ["-c", "import websockets"]).ok,
+    packages: ["python3-websockets"],
+  },
 ];
 
 /** Installs what the tests use, when that is possible without asking; returns what stays missing, in words. */

@@ -1,0 +1,105 @@
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { expect, it } from "vitest";
+import { adminKey, type RunningHub, root, startHub } from "../harness/hub.ts";
+
+// Clients in Python, written from the documents of the older systems alone, run against the hub. Each prints a line per check.
+
+const env = {
+  OCELLI_DEVICES_V4L2: "false",
+  OCELLI_VIRTUAL_CAMERA: "always",
+  OCELLI_VIRTUAL_SIZE: "320x240",
+  OCELLI_VIRTUAL_FPS: "25",
+};
+
+interface Outcome {
+  readonly code: number | null;
+  readonly passed: number;
+  /** Failed checks, and what went to stderr. */
+  readonly complaints: string[];
+}
+
+async function runClient(name: string, args: string[], onLine?: (line: string) => void): Promise<Outcome> {
+  const child = spawn("/usr/bin/python3", ["-B", join(root, "test/clients", name), ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const timer = setTimeout(() => child.kill("SIGKILL"), 90_000);
+  let passed = 0;
+  const complaints: string[] = [];
+  createInterface({ input: child.stdout }).on("line", (line) => {
+    if (line.startsWith("ok: ")) passed++;
+    else if (line.startsWith("FAIL: ")) complaints.push(line);
+    onLine?.(line);
+  });
+  createInterface({ input: child.stderr }).on("line", (line) => complaints.push(line));
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", resolve);
+  });
+  clearTimeout(timer);
+  return { code, passed, complaints };
+}
+
+const cameraService = (hub: RunningHub, ...args: string[]) => [
+  "--host",
+  "127.0.0.1",
+  "--port",
+  String(hub.port),
+  "--key",
+  adminKey,
+  ...args,
+];
+
+it.each([
+  ["the guide's spellings", ["--names", "guide"]],
+  ["the spellings of shipped clients", ["--names", "wire"]],
+  ["an API key in a header", ["--sign-in", "header"]],
+  ["a bearer token in a header", ["--sign-in", "header", "--auth-type", "jwt"]],
+])(
+  "serves the camera service's client: %s",
+  async (_, args) => {
+    await using hub = await startHub({ env });
+    let ended: Promise<unknown> | undefined;
+    const outcome = await runClient(
+      "camera_service_client.py",
+      cameraService(hub, "--wait-for-loss", ...args),
+      (line) => {
+        if (line === "waiting for the end of the service") ended = hub.end();
+      },
+    );
+    await ended;
+    expect(outcome).toMatchObject({ complaints: [], code: 0 });
+    expect(outcome.passed).toBeGreaterThanOrEqual(50);
+  },
+  120_000,
+);
+
+it("serves the hotplug server's client, which knows no keys", async () => {
+  await using hub = await startHub({ env: { ...env, OCELLI_ANONYMOUS_ENABLED: "true" } });
+  const uri = ["--uri", `ws://127.0.0.1:${hub.port}/ws`];
+  const full = await runClient("hotplug_client.py", uri);
+  expect(full).toMatchObject({ complaints: [], code: 0 });
+  expect(full.passed).toBeGreaterThanOrEqual(24);
+  expect(await runClient("hotplug_client.py", [...uri, "--simple"])).toEqual({
+    code: 0,
+    passed: 2,
+    complaints: [],
+  });
+  expect(await runClient("hotplug_client.py", [...uri, "--monitor", "--duration", "3"])).toMatchObject({
+    code: 0,
+    complaints: [],
+  });
+}, 60_000);
+
+it("notices a client that is not let in", async () => {
+  await using hub = await startHub({ env });
+  const outcome = await runClient("hotplug_client.py", [
+    "--uri",
+    `ws://127.0.0.1:${hub.port}/ws`,
+    "--monitor",
+    "--duration",
+    "2",
+  ]);
+  expect(outcome).toEqual({ code: 1, passed: 0, complaints: ["FAIL: 0 notifications in 2.0 s (saw '')"] });
+});
