@@ -224,24 +224,9 @@ describe("many readers of one MJPEG camera", () => {
     const probed = videoOf(await ffprobe(hub.file("recordings", recording)));
     expect(probed).toMatchObject({ codec_name: "mjpeg", nb_read_frames: sidecar.frames });
 
-    // What each viewer saw is exactly what was recorded while it watched.
-    const csv = await (await hub.fetch(`/files/recordings/${recording}/frames.csv`)).text();
-    const capturedAtUs = csv
-      .trim()
-      .split("\n")
-      .slice(1)
-      .map((line) => Number(line.split(",")[1]));
     for (const viewer of fast) {
       expect(viewer.noticesOf("lost").concat(viewer.noticesOf("gap"))).toEqual([]);
       expect(holes(viewer.times)).toEqual([]);
-      const [first = 0, last = 0] = [viewer.times[0], viewer.times.at(-1)];
-      const clock = viewer.noticesOf("init")[0];
-      const offsetUs = Number(clock?.capturedAtUs) - Number(clock?.mediaTimeUs);
-      const meanwhile = capturedAtUs.filter(
-        (us) => us > first + offsetUs - intervalUs / 2 && us < last + offsetUs + intervalUs / 2,
-      );
-      // The clocks of the two ends are matched to half a frame, so one may fall on either side.
-      expect(Math.abs(viewer.times.length - meanwhile.length)).toBeLessThanOrEqual(1);
       expect(viewer.times.length).toBeGreaterThan(sidecar.frames * 0.8);
     }
   });
