@@ -165,7 +165,7 @@ describe("the management of a hub", () => {
     await hub.end();
     await start();
     await until("it runs again", runs);
-    expect(recordingsIn(dataDir).length).toBeGreaterThanOrEqual(before + 3);
+    await until("a third file", () => recordingsIn(dataDir).length >= before + 3);
     // A schedule has its turn, to the frame, and then it goes on.
     const startAt = Date.now() + 1500;
     await rpc.call("schedule_recording", {
