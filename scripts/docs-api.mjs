@@ -49,6 +49,12 @@ const purposes = {
   unsubscribe_events: "Takes topics back; all without any named.",
   get_subscription_stats: "What this connection and all together have subscribed to.",
   get_event_history: "Extension: what happened, from the log of events.",
+  get_streams: "The live pictures there are, one for each camera.",
+  start_streaming:
+    "Keeps a camera running for `auto_close_after`, so that viewers get a picture at once. Asking again begins the time anew.",
+  stop_streaming: "Lets the camera go before that. Viewers and recordings keep theirs.",
+  get_stream_url: "The address of the live picture, good for five minutes. Starts nothing by itself.",
+  get_stream_status: "Whether a camera gives pictures now, to how many, and how many it gave.",
   echo: "Says back what it is told.",
   get_supported_methods: "The names of all methods of this hub.",
   get_server_info: "What the hub is, where it runs, and what the machine has.",
@@ -161,6 +167,10 @@ const meanings = {
     start_time: "only from here on",
     end_time: "only until here",
   },
+  start_streaming: { device: "the camera" },
+  stop_streaming: { device: "the camera" },
+  get_stream_url: { device: "the camera" },
+  get_stream_status: { device: "the camera" },
   echo: { message: "any text" },
   export_recording: {
     filename: "the recording",

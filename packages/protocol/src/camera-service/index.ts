@@ -10,6 +10,7 @@ export * from "./results.ts";
 export * from "./roles.ts";
 export * from "./schedule-methods.ts";
 export * from "./storage-methods.ts";
+export * from "./stream-methods.ts";
 export * from "./system-methods.ts";
 export * from "./values.ts";
 export * from "./vocabulary.ts";

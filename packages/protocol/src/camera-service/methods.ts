@@ -6,6 +6,7 @@ import { method } from "./method.ts";
 import * as results from "./results.ts";
 import { scheduleMethods } from "./schedule-methods.ts";
 import { storageMethods } from "./storage-methods.ts";
+import { streamMethods } from "./stream-methods.ts";
 import { systemMethods } from "./system-methods.ts";
 import {
   credential,
@@ -103,6 +104,7 @@ export const methods = {
   ...eventMethods,
   ...scheduleMethods,
   ...storageMethods,
+  ...streamMethods,
   ...systemMethods,
 } as const;
 

@@ -14,6 +14,7 @@ import {
   welcomeSubprotocol,
 } from "@ocelli/protocol/camera-service";
 import type { WebSocket } from "ws";
+import { HeldStreams } from "../../live/held-streams.ts";
 import { initialCameraText, notification } from "./announcer.ts";
 import { Connection, type ConnectionLimits, defaultConnectionLimits } from "./connection.ts";
 import { Dispatcher } from "./dispatcher.ts";
@@ -23,7 +24,7 @@ import type { RpcServices } from "./services.ts";
 import { Session } from "./session.ts";
 import { Subscriptions } from "./subscriptions.ts";
 
-export interface RpcEndpointOptions extends Omit<RpcServices, "subscriptions" | "hub"> {
+export interface RpcEndpointOptions extends Omit<RpcServices, "subscriptions" | "hub" | "heldStreams"> {
   /** Shown in `server_welcome`. */
   readonly version: string;
   /** Default 20,000; further ones are closed with 1013. */
@@ -59,6 +60,7 @@ class Endpoint implements RpcEndpoint {
   readonly #dispatcher: Dispatcher;
   readonly #connections = new Set<Connection>();
   readonly #services: RpcServices;
+  readonly #heldStreams: HeldStreams;
   readonly #subscriptions: Subscriptions;
   #closing: Promise<void> | undefined;
 
@@ -74,13 +76,14 @@ class Endpoint implements RpcEndpoint {
       log,
       context: { services: options, version, startedAtMonoUs },
     });
+    this.#heldStreams = new HeldStreams({ cameras: options.cameras, clock });
     const hub = {
       ...{ version, startedAtMonoUs, maxConnections: this.#maxConnections },
       connections: () => this.connections,
       requests: new RequestFigures(),
       machine: new MachineFigures(clock),
     };
-    this.#services = { ...options, subscriptions: this.#subscriptions, hub };
+    this.#services = { ...options, subscriptions: this.#subscriptions, hub, heldStreams: this.#heldStreams };
     this.#dispatcher = new Dispatcher(this.#services, this.#settings);
   }
 
@@ -102,6 +105,7 @@ class Endpoint implements RpcEndpoint {
     const query = new URLSearchParams(request.url?.split("?", 2)[1] ?? "");
     const session = new Session({
       address,
+      origin: originOf(request),
       dialect: openingDialect(query, socket.protocol, this.#settings),
       identity: auth.anonymous(request),
     });
@@ -150,6 +154,7 @@ class Endpoint implements RpcEndpoint {
 
   async #close(): Promise<void> {
     this.#subscriptions.close();
+    this.#heldStreams.close();
     await Promise.all(
       [...this.#connections].map((connection) => connection.close(closeCodes.goingAway, "Server shutdown")),
     );
@@ -163,6 +168,13 @@ class Endpoint implements RpcEndpoint {
       connection.announce(text);
     }
   }
+}
+
+/** Of the address the client reached the hub by. */
+function originOf(request: IncomingMessage): string | undefined {
+  const { host } = request.headers;
+  const scheme = "encrypted" in request.socket ? "https" : "http";
+  return host !== undefined && /^[\w.:[\]-]{1,255}$/.test(host) ? `${scheme}://${host}` : undefined;
 }
 
 function hasCredential(request: IncomingMessage): boolean {

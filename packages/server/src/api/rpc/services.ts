@@ -8,6 +8,7 @@ import type { Events } from "../../event-log/contract.ts";
 import type { Library } from "../../library/contract.ts";
 import type { Retention } from "../../library/retention.ts";
 import type { StorageReport } from "../../library/storage-report.ts";
+import type { HeldStreams } from "../../live/held-streams.ts";
 import type { Log } from "../../log/log.ts";
 import type { Exports, Recordings } from "../../recording/contract.ts";
 import type { Schedules } from "../../recording/schedules.ts";
@@ -41,6 +42,7 @@ export interface RpcServices {
   readonly events: Events;
   readonly subscriptions: Subscriptions;
   readonly hub: HubFigures;
+  readonly heldStreams: HeldStreams;
   readonly clock: Clock;
   readonly log: Log;
 }

@@ -12,6 +12,8 @@ export class Session {
   readonly id = randomUUID();
   /** Address of the peer, as the socket says it. */
   readonly address: string;
+  /** `http://hub.local:8002`, as the client reached it, if it told. */
+  readonly origin: string | undefined;
   readonly gate = new Gate();
   readonly lanes = new Lanes();
   /** Aborted when the connection ends. */
@@ -22,10 +24,12 @@ export class Session {
 
   constructor(options: {
     readonly address: string;
+    readonly origin?: string | undefined;
     readonly dialect: Dialect;
     readonly identity: Identity | undefined;
   }) {
     this.address = options.address;
+    this.origin = options.origin;
     this.dialect = options.dialect;
     this.identity = options.identity;
   }

@@ -18,6 +18,7 @@ import { startRecording, stopRecording } from "./recordings.ts";
 import { scheduleImplementations } from "./schedules.ts";
 import { takeSnapshot } from "./snapshots.ts";
 import { storageImplementations } from "./storage.ts";
+import { streamImplementations } from "./streams.ts";
 import { systemImplementations } from "./system.ts";
 
 export const implementations: MethodTable = {
@@ -42,5 +43,6 @@ export const implementations: MethodTable = {
   ...eventImplementations,
   ...scheduleImplementations,
   ...storageImplementations,
+  ...streamImplementations,
   ...systemImplementations,
 };
