@@ -406,6 +406,26 @@ describe("captures", () => {
     expect(events.slice(2)).toEqual(["camera0 error CONNECTED>ERROR", "camera0 connected ERROR>CONNECTED"]);
   });
 
+  it("that another program holds say which one", async () => {
+    const asked: string[] = [];
+    const registry = await run(new FakeProvider(usb(0, "A")), {
+      holdersOf: async (node) => {
+        asked.push(node);
+        return [{ pid: 42, command: "cheese" }];
+      },
+    });
+    const camera = registry.find("camera0");
+    camera.native();
+    only().lastError = "camera0: ffmpeg ended with exit code 1: /dev/video0: Device or resource busy";
+    only().go("failed");
+    await expect.poll(() => camera.view().reason).toContain("held by cheese (pid 42)");
+    expect(asked).toEqual(["/dev/video0"]);
+    expect(camera.view().reasonCode).toBe("camera_busy");
+    expect(events.slice(2)).toEqual(["camera0 error CONNECTED>ERROR", "camera0 error ERROR>ERROR"]);
+    only().go("live");
+    expect(camera.view().reason).toBeUndefined();
+  });
+
   it("that keep trying to recover show as ERROR after a while only", async () => {
     await run(new FakeProvider(usb(0, "A"))).then((registry) => registry.find("camera0").native());
     only().go("live");

@@ -21,7 +21,7 @@ import type { EventBus } from "../events/bus.ts";
 import type { CameraStatus, CameraView, EventCatalogue } from "../events/catalogue.ts";
 import type { Log } from "../log/log.ts";
 import type { Database } from "../store/database.ts";
-import { CameraImpl, type LearnedMode } from "./camera.ts";
+import { CameraImpl, type CameraOptions, type LearnedMode } from "./camera.ts";
 import type { CaptureFactory } from "./capture-factory.ts";
 import type { Camera, CameraSettings, Cameras } from "./contract.ts";
 import { type Identified, matchIdentity } from "./identity.ts";
@@ -42,6 +42,8 @@ export interface CameraRegistryOptions {
   readonly usbMode?: NonNullable<CameraSettings["mode"]>;
   /** See `CameraOptions`. */
   readonly recoveryGraceMs?: number;
+  /** See `CameraOptions`. */
+  readonly holdersOf?: NonNullable<CameraOptions["holdersOf"]>;
 }
 
 interface Entry {
@@ -263,7 +265,7 @@ export class CameraRegistry implements Cameras {
   }
 
   #addEntry(record: CameraRecord): Entry {
-    const { bus, capture, clock, log, recoveryGraceMs } = this.#options;
+    const { bus, capture, clock, log, recoveryGraceMs, holdersOf } = this.#options;
     const cameraId = `camera${record.number}`;
     const camera = new CameraImpl({
       memory: { ...record, busPath: record.identity.busPath, serial: record.identity.serial },
@@ -276,6 +278,7 @@ export class CameraRegistry implements Cameras {
       onGap: (gap) => bus.emit("capture.gap", { cameraId, ...gap }),
       onLearned: (learned) => this.#takeLearned(entry, learned),
       ...(recoveryGraceMs !== undefined && { recoveryGraceMs }),
+      ...(holdersOf !== undefined && { holdersOf }),
     });
     const entry: Entry = { record, camera, reported: undefined };
     this.#entries.set(record.number, entry);
