@@ -1,6 +1,10 @@
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type RunningHub, startHub, until } from "../harness/hub.ts";
 import type { Rpc } from "../harness/rpc.ts";
@@ -19,6 +23,13 @@ const topics = [
 describe("the events of a hub", () => {
   const dataDir = mkdtempSync(join(tmpdir(), "ocelli-events-"));
   let hub: RunningHub;
+  /** What the webhook got. */
+  const posted: Params[] = [];
+  const receiver = createServer(async (request, response) => {
+    posted.push(JSON.parse(await text(request)) as Params);
+    // Refuses each event once.
+    response.writeHead(request.headers["x-ocelli-attempt"] === "1" ? 503 : 204).end();
+  });
 
   const start = async (): Promise<void> => {
     hub = await startHub({
@@ -29,14 +40,27 @@ describe("the events of a hub", () => {
         OCELLI_VIRTUAL_SIZE: "320x240",
         OCELLI_VIRTUAL_FPS: "15",
         OCELLI_CAPTURE_START_TIMEOUT_SECONDS: "3",
+        OCELLI_WEBHOOKS: JSON.stringify([
+          {
+            url: `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/hook?token=geheim`,
+            secret: "a secret of some length",
+            events: ["system.startup"],
+          },
+        ]),
         // Nobody listens there.
         OCELLI_CAMERAS: '[{"url":"rtsp://user:geheim@127.0.0.1:9/x","name":"Door","number":107}]',
       },
     });
   };
-  beforeAll(start);
+  beforeAll(async () => {
+    receiver.listen(0, "127.0.0.1");
+    await once(receiver, "listening");
+    await start();
+  });
   afterAll(async () => {
     await hub.stop();
+    receiver.closeAllConnections();
+    receiver.close();
     rmSync(dataDir, { recursive: true, force: true });
   });
 
@@ -127,5 +151,15 @@ describe("the events of a hub", () => {
     expect(JSON.stringify(all)).not.toContain("geheim");
     expect(JSON.stringify(all)).toContain("connection_refused");
     expect(all.events.map(({ topic }) => topic)).toContain("snapshot.error");
+  });
+
+  it("are posted to a webhook that fails at first, over restarts, and its address is not logged", async () => {
+    const taken = () => new Set(posted.map(({ seq }) => seq)).size;
+    await until("three starts", () => taken() === 3);
+    expect(posted.every(({ event }) => event === "system.startup")).toBe(true);
+    const numbers = posted.map(({ seq }) => Number(seq));
+    expect(numbers).toEqual(numbers.toSorted((a, b) => a - b));
+    expect(posted.length).toBeGreaterThan(3);
+    expect(hub.output.join("\n")).not.toContain("geheim");
   });
 });
