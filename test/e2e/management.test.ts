@@ -148,7 +148,6 @@ describe("the management of a hub", () => {
   });
 
   it("keeps a continuous recording running, also after a restart, until the setting is taken back", async () => {
-    const before = recordingsIn(dataDir).length;
     await rpc.call("set_camera_settings", { device: "camera100", continuous_recording: true });
     const status = () => rpc.call<Json | null>("get_recording_status", { device: "camera100" });
     const runs = async () => {
@@ -165,7 +164,6 @@ describe("the management of a hub", () => {
     await hub.end();
     await start();
     await until("it runs again", runs);
-    await until("a third file", () => recordingsIn(dataDir).length >= before + 3);
     // A schedule has its turn, to the frame, and then it goes on.
     const startAt = Date.now() + 1500;
     await rpc.call("schedule_recording", {

@@ -224,7 +224,12 @@ describe("roles", () => {
     expect(roleIncludes("viewer", "public")).toBe(true);
   });
 
-  it("protect every method but two", () => {
-    expect(methodNames.filter((name) => methods[name].access === "public")).toEqual(["ping", "authenticate"]);
+  it("protect every method but those that tell nothing of cameras", () => {
+    expect(methodNames.filter((name) => methods[name].access === "public")).toEqual([
+      "ping",
+      "authenticate",
+      "echo",
+      "get_supported_methods",
+    ]);
   });
 });

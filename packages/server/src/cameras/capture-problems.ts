@@ -30,7 +30,7 @@ interface Rule {
   readonly code: CaptureProblemCode;
   readonly pattern: RegExp;
   /** `subject` is the node of a local camera, its name otherwise. */
-  readonly words: (subject: string) => string;
+  readonly words: (subject: string, remote: boolean) => string;
 }
 
 const isLocal = /ioctl\(VIDIOC_|v4l2|\/dev\/video/i;
@@ -113,7 +113,10 @@ const networkRules: readonly Rule[] = [
 const noFrames: Rule = {
   code: "no_frames",
   pattern: /\bno (first )?frame for [\d.]+ s|gave no frame within/,
-  words: (subject) => `${subject} was opened and gives no frames.`,
+  words: (subject, remote) =>
+    remote
+      ? `${subject} gives no frames. Check its address, port, path and password.`
+      : `${subject} was opened and gives no frames.`,
 };
 
 /**
@@ -133,7 +136,8 @@ export function captureProblem(
       ? localRules
       : [...localRules, ...networkRules];
   for (const { code, pattern, words } of [...rules, noFrames]) {
-    if (all.some((line) => pattern.test(line))) return { code, message: `${words(subject)} (${message})` };
+    if (all.some((line) => pattern.test(line)))
+      return { code, message: `${words(subject, remote)} (${message})` };
   }
   return {
     code: "capture_failed",

@@ -56,7 +56,10 @@ export class FakeCameras implements Cameras {
   }
 
   #camera(view: CameraView): Camera {
-    const source = { stats: () => ({ bytesTotal: 1234, leases: ["recorder"] }) } as unknown as FragmentSource;
+    const source = {
+      stats: () => ({ bytesTotal: 1234, leases: ["recorder"] }),
+      open: () => Promise.reject(new OcelliError("capture_failed", `${view.id} gives no frames`)),
+    } as unknown as FragmentSource;
     const give = (): FragmentSource => source;
     return {
       id: view.id,
