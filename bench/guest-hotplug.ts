@@ -14,7 +14,8 @@ export interface GuestHotplug {
 }
 
 const exec = promisify(execFile);
-const nowMs = (): number => performance.timeOrigin + performance.now();
+/** The same clock in every process. */
+const nowMs = (): number => Number(process.hrtime.bigint()) / 1e6;
 
 /** A process that only watches /dev: what the kernel and Node need by themselves. */
 function watchOnly(): void {

@@ -104,4 +104,5 @@ function describeMachine() {
   };
 }
 
-process.exitCode = await main();
+// A section that failed may have left something running.
+process.exit(await main());
