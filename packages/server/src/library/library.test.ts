@@ -1,6 +1,14 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { cp, mkdtemp, readFile, rm, stat, unlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -152,6 +160,17 @@ describe("entries", () => {
     const library = await openLibrary();
     await expect(library.put(makeSidecar("recording", "a.mp4", { frames: -1 }))).rejects.toThrow();
     expect(readdirSync(join(root, "recordings"))).toEqual([]);
+  });
+
+  it("knows what a finished recording holds although the disk does not take its sidecar", async () => {
+    const library = await openLibrary();
+    await add(library, "recording", "full", { state: "recording", frames: 0 });
+    rmSync(join(root, "recordings", "full.mp4.json"));
+    // Nothing can take the place of a folder.
+    mkdirSync(join(root, "recordings", "full.mp4.json", "in-the-way"), { recursive: true });
+    const finished = makeSidecar("recording", "full.mp4", { state: "complete", frames: 284 });
+    await expect(library.put(finished)).rejects.toMatchObject({ code: "storage_failed" });
+    expect(library.get("recording", "full.mp4")).toMatchObject({ state: "complete", frames: 284 });
   });
 });
 

@@ -220,8 +220,12 @@ export class MediaLibrary implements Library {
       await unlink(sidecarPath(path)).catch(() => undefined);
       throw media.reason;
     }
-    if (written.status === "rejected")
-      throw storageFailed(`The sidecar of ${path} could not be written`, path, written.reason);
+    const unwritten =
+      written.status === "rejected"
+        ? storageFailed(`The sidecar of ${path} could not be written`, path, written.reason)
+        : undefined;
+    // A finished medium on a full disk: until its sidecar can be written, the index is all that knows what it holds.
+    if (unwritten !== undefined && (state === "recording" || known === undefined)) throw unwritten;
     const [file, sidecarFile] = await Promise.all([known ?? lookAt(path), lookAt(sidecarPath(path))]);
     this.#withIndex((index) =>
       index.put(truth, {
@@ -231,6 +235,7 @@ export class MediaLibrary implements Library {
       }),
     );
     this.#reserved.delete(keyOf(kind, filename));
+    if (unwritten !== undefined) throw unwritten;
   }
 
   async #delete(kind: MediaKind, filename: string): Promise<void> {
