@@ -9,7 +9,7 @@
  */
 import { OcelliError } from "@ocelli/protocol";
 import { rateOf } from "../capture/rate.ts";
-import type { CaptureMode, CaptureState, FragmentSource } from "../capture/source.ts";
+import type { CaptureMode, CaptureState, FragmentSource, SourceStats } from "../capture/source.ts";
 import type { Clock } from "../clock/clock.ts";
 import type { DeviceControls } from "../devices/controls.ts";
 import type { CaptureInput, Device, DeviceCapabilities, DeviceKind } from "../devices/device.ts";
@@ -232,6 +232,10 @@ export class CameraImpl implements Camera {
     this.#assertUsable();
     this.#native ??= this.#makeNative();
     return this.#native;
+  }
+
+  captureStats(): SourceStats | undefined {
+    return this.#native?.stats();
   }
 
   h264(): FragmentSource {

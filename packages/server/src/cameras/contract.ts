@@ -1,4 +1,4 @@
-import type { CaptureMode, FragmentSource } from "../capture/source.ts";
+import type { CaptureMode, FragmentSource, SourceStats } from "../capture/source.ts";
 import type { DeviceControls } from "../devices/controls.ts";
 import type { DeviceCapabilities } from "../devices/device.ts";
 import type { CameraView } from "../events/catalogue.ts";
@@ -38,6 +38,8 @@ export interface Camera {
    * @throws OcelliError `camera_disconnected` when the device is absent or in error
    */
   native(): FragmentSource;
+  /** Of the native rendition, also while the camera is away; `undefined` while nobody has used it since the start. */
+  captureStats?(): SourceStats | undefined;
   /** The H.264 rendition for browsers: the native one when it is H.264 already, else a transcode started on demand. */
   h264(): FragmentSource;
   /** The MJPEG rendition: the native one when it is MJPEG already, else a transcode started on demand. */

@@ -173,6 +173,8 @@ export abstract class OnDemandSource implements FragmentSource {
   }
 
   stats(): SourceStats {
+    const live = this.#state === "live";
+    const nowMonoUs = this.clock.monoUs();
     return {
       state: this.#state,
       mode: this.#mode,
@@ -181,7 +183,9 @@ export abstract class OnDemandSource implements FragmentSource {
       framesTotal: this.meter.framesTotal,
       bytesTotal: this.meter.bytesTotal,
       restarts: this.#restarts,
-      fps: this.#state === "live" ? this.meter.fps(this.clock.monoUs()) : 0,
+      fps: live ? this.meter.fps(nowMonoUs) : 0,
+      bitsPerSecond: live ? this.meter.bitsPerSecond(nowMonoUs) : 0,
+      runningS: live ? this.meter.runningS(nowMonoUs) : 0,
       ring: { fragments: this.ring.fragments, bytes: this.ring.bytes, seconds: this.ring.seconds },
       lastError: this.lastError?.message,
       lastErrorLines: stderrOf(this.lastError),

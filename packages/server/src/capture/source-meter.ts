@@ -1,4 +1,4 @@
-/** Counts of a source's frames: totals, the rate of late, and the median interval. */
+/** Counts of a source's frames: totals, the rates of late, and the median interval. */
 
 const buckets = 4;
 const intervals = 31;
@@ -7,7 +7,7 @@ export class SourceMeter {
   framesTotal = 0;
   bytesTotal = 0;
   /** Frames of the last few whole seconds, newest last. */
-  #seconds: { readonly second: number; frames: number }[] = [];
+  #seconds: { readonly second: number; frames: number; bytes: number }[] = [];
   #firstMonoUs: number | undefined;
   #lastDecodeUs: number | undefined;
   #lateIntervals: number[] = [];
@@ -15,16 +15,18 @@ export class SourceMeter {
   /** A video frame, or (without `decodeTimeUs`) another. Presentation times would jump where frames are reordered. */
   add(bytes: number, receivedAtMonoUs: number, decodeTimeUs: number | undefined): void {
     this.bytesTotal += bytes;
+    const second = Math.floor(receivedAtMonoUs / 1e6);
+    let late = this.#seconds.at(-1);
+    if (late?.second !== second) {
+      late = { second, frames: 0, bytes: 0 };
+      this.#seconds.push(late);
+      if (this.#seconds.length > buckets) this.#seconds.shift();
+    }
+    late.bytes += bytes;
     if (decodeTimeUs === undefined) return;
     this.framesTotal++;
     this.#firstMonoUs ??= receivedAtMonoUs;
-    const second = Math.floor(receivedAtMonoUs / 1e6);
-    const last = this.#seconds.at(-1);
-    if (last?.second === second) last.frames++;
-    else {
-      this.#seconds.push({ second, frames: 1 });
-      if (this.#seconds.length > buckets) this.#seconds.shift();
-    }
+    late.frames++;
     if (this.#lastDecodeUs !== undefined && decodeTimeUs > this.#lastDecodeUs) {
       this.#lateIntervals.push(decodeTimeUs - this.#lastDecodeUs);
       if (this.#lateIntervals.length > intervals) this.#lateIntervals.shift();
@@ -42,13 +44,27 @@ export class SourceMeter {
 
   /** Frames a second over the last three seconds, or since the run began. */
   fps(nowMonoUs: number): number {
+    return Math.round(this.#rate(nowMonoUs, "frames") * 10) / 10;
+  }
+
+  /** Over the same time, of everything the source gives. */
+  bitsPerSecond(nowMonoUs: number): number {
+    return Math.round(this.#rate(nowMonoUs, "bytes") * 8);
+  }
+
+  /** Since the first frame of the run; 0 before it. */
+  runningS(nowMonoUs: number): number {
+    return this.#firstMonoUs === undefined ? 0 : Math.max(0, nowMonoUs - this.#firstMonoUs) / 1e6;
+  }
+
+  #rate(nowMonoUs: number, of: "frames" | "bytes"): number {
     if (this.#firstMonoUs === undefined) return 0;
     const now = Math.floor(nowMonoUs / 1e6);
     const fromUs = Math.max((now - buckets + 1) * 1e6, this.#firstMonoUs);
-    let frames = 0;
-    for (const { second, frames: count } of this.#seconds) if (second > now - buckets) frames += count;
+    let sum = 0;
+    for (const bucket of this.#seconds) if (bucket.second > now - buckets) sum += bucket[of];
     const seconds = (nowMonoUs - fromUs) / 1e6;
-    return seconds < 0.2 ? 0 : Math.round((frames / seconds) * 10) / 10;
+    return seconds < 0.2 ? 0 : sum / seconds;
   }
 
   /** Median of the last intervals; `undefined` before eight frames. */

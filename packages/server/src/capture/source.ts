@@ -91,6 +91,10 @@ export interface SourceStats {
   readonly restarts: number;
   /** Frames a second over the last few seconds; 0 when not live. */
   readonly fps: number;
+  /** Over the same time, of all tracks together. */
+  readonly bitsPerSecond?: number;
+  /** How long the run of now has given frames; 0 when not live. */
+  readonly runningS?: number;
   readonly ring: { readonly fragments: number; readonly bytes: number; readonly seconds: number };
   readonly lastError: string | undefined;
   /** The last lines the failed process wrote, secrets masked. */

@@ -49,6 +49,8 @@ export interface RecordingView {
   readonly durationS: number;
   readonly bytes: number;
   readonly frames: number;
+  /** Frames that were missing, since this run of the hub took the recording up. */
+  readonly droppedFrames?: number;
   readonly format: string;
   readonly state: "active" | "completed" | "failed";
   readonly segments: readonly string[];

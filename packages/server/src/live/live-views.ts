@@ -8,7 +8,7 @@ import type { VideoCodec } from "../media/fragment.ts";
 import { type JpegPicture, mjpegPictures } from "./mjpeg-pictures.ts";
 import type { MseSink } from "./mse-messages.ts";
 import { MseSession } from "./mse-session.ts";
-import { ViewerCount, type ViewerStats, type ViewKind } from "./viewers.ts";
+import { addTo, type LiveTotals, noTotals, ViewerCount, type ViewerStats, type ViewKind } from "./viewers.ts";
 
 export interface LiveViewsOptions {
   readonly cameras: Cameras;
@@ -43,6 +43,8 @@ export class LiveViews {
   readonly #options: LiveViewsOptions;
   readonly #closing = new AbortController();
   readonly #viewers = new Map<ViewerCount, Promise<void>>();
+  /** Of viewers that have left, by camera. */
+  readonly #past = new Map<string, LiveTotals>();
   #nextId = 1;
   #closed: Promise<void> | undefined;
 
@@ -109,6 +111,12 @@ export class LiveViews {
     return this.stats().filter((viewer) => viewer.cameraId === cameraId).length;
   }
 
+  /** What all viewers of this camera were sent since the start, also those that have left. */
+  totalsOf(cameraId: string): LiveTotals {
+    const now = this.stats().filter((viewer) => viewer.cameraId === cameraId);
+    return now.reduce(addTo, this.#past.get(cameraId) ?? noTotals);
+  }
+
   /** Ends all sessions; resolves when their captures are released. */
   close(): Promise<void> {
     if (this.#closed === undefined) {
@@ -144,6 +152,7 @@ export class LiveViews {
     this.#viewers.set(count, gone.promise);
     const leave = (): void => {
       this.#viewers.delete(count);
+      this.#past.set(cameraId, addTo(this.#past.get(cameraId) ?? noTotals, count.stats()));
       gone.resolve();
     };
     return { count, signal: AbortSignal.any([request.signal, this.#closing.signal]), leave };

@@ -15,6 +15,18 @@ export interface ViewerStats {
   readonly framesLost: number;
 }
 
+export type LiveTotals = Pick<ViewerStats, "framesSent" | "bytesSent" | "framesLost">;
+
+export const noTotals: LiveTotals = { framesSent: 0, bytesSent: 0, framesLost: 0 };
+
+export function addTo(sum: LiveTotals, more: LiveTotals): LiveTotals {
+  return {
+    framesSent: sum.framesSent + more.framesSent,
+    bytesSent: sum.bytesSent + more.bytesSent,
+    framesLost: sum.framesLost + more.framesLost,
+  };
+}
+
 /** The running count of one viewer. */
 export class ViewerCount {
   readonly #fixed: Pick<ViewerStats, "id" | "cameraId" | "kind" | "viewer" | "startedAtUs">;

@@ -77,6 +77,8 @@ export interface RecorderTotals {
   readonly frames: number;
   readonly durationUs: number;
   readonly bytes: number;
+  /** Frames that should have been there and were not. */
+  readonly droppedFrames: number;
 }
 
 export class Recorder {
@@ -88,7 +90,7 @@ export class Recorder {
   /** Files past their last frame whose final form is being made. */
   readonly #finishing = new Map<OpenSegment, Promise<void>>();
   /** Of the finished files, of which nothing else is kept: a recording may go on for months. */
-  #done: RecorderTotals = { frames: 0, durationUs: 0, bytes: 0 };
+  #done: RecorderTotals = { frames: 0, durationUs: 0, bytes: 0, droppedFrames: 0 };
   #finishFailure: unknown;
   #segment: OpenSegment | undefined;
   #nextIndex: number;
@@ -310,6 +312,7 @@ function sumOf(a: RecorderTotals, b: RecorderTotals): RecorderTotals {
     frames: a.frames + b.frames,
     durationUs: a.durationUs + b.durationUs,
     bytes: a.bytes + b.bytes,
+    droppedFrames: a.droppedFrames + b.droppedFrames,
   };
 }
 

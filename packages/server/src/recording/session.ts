@@ -104,6 +104,7 @@ export class RecordingSession {
       durationS: (recordedUs + totals.durationUs) / 1e6,
       bytes: recordedBytes + totals.bytes,
       frames: recordedFrames + totals.frames,
+      droppedFrames: totals.droppedFrames,
       format,
       state: this.#state,
       segments,

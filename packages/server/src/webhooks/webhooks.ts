@@ -53,14 +53,29 @@ export const webhookMigrations: readonly Migration[] = [
 
 const readAtATime = 100;
 
+/** Of one webhook, since the start. */
+export interface WebhookStats {
+  /** Scheme, host and port of the address. */
+  readonly receiver: string;
+  readonly delivered: number;
+  /** Tries that were not taken. */
+  readonly failed: number;
+  /** Newest events it has not come to yet, whether it wants them or not. */
+  readonly waiting: number;
+}
+
 export class Webhooks {
+  readonly #webhooks: readonly Webhook[];
   readonly #running: readonly Promise<void>[];
   readonly #closing = new AbortController();
 
   constructor(options: WebhooksOptions) {
-    this.#running = options.webhooks.map((settings) =>
-      new Webhook(settings, options).run(this.#closing.signal),
-    );
+    this.#webhooks = options.webhooks.map((settings) => new Webhook(settings, options));
+    this.#running = this.#webhooks.map((webhook) => webhook.run(this.#closing.signal));
+  }
+
+  stats(): WebhookStats[] {
+    return this.#webhooks.map((webhook) => webhook.stats());
   }
 
   /** Breaks off what is being sent; it is sent again after the next start. Idempotent. */
@@ -80,6 +95,8 @@ class Webhook {
   readonly #shown: string;
   #position: number;
   #missed = false;
+  #delivered = 0;
+  #failed = 0;
 
   constructor(settings: WebhookSettings, options: WebhooksOptions) {
     const { database, events } = options;
@@ -97,6 +114,11 @@ class Webhook {
     // A new one begins now; one whose log is no more begins anew.
     this.#position = Math.min(kept ?? events.latestSeq, events.latestSeq);
     if (kept !== this.#position) this.#moveTo(this.#position);
+  }
+
+  stats(): WebhookStats {
+    const waiting = Math.max(0, this.#options.events.latestSeq - this.#position);
+    return { receiver: this.#shown, delivered: this.#delivered, failed: this.#failed, waiting };
   }
 
   /** Until the signal aborts. Never rejects. */
@@ -148,10 +170,12 @@ class Webhook {
       const failure = await this.#post(record, tries, signal);
       if (signal.aborted) return false;
       if (failure === undefined) {
+        this.#delivered++;
         this.#missed = false;
         if (tries > 1) log.info({ webhook: this.#shown, tries }, "a webhook is delivered again");
         return true;
       }
+      this.#failed++;
       if (tries === 1)
         log.warn({ webhook: this.#shown, failure }, "a webhook cannot be delivered; it is tried again");
       // It may have waited so long that the log has dropped it.
