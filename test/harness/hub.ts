@@ -17,6 +17,8 @@ export interface HubOptions {
   /** Kept after `stop()`; a temporary one is made and removed otherwise. */
   readonly dataDir?: string;
   readonly args?: readonly string[];
+  /** For Node itself; an IPC channel is opened for what they load. */
+  readonly nodeArgs?: readonly string[];
 }
 
 export interface Exit {
@@ -140,10 +142,15 @@ export async function startHub(options: HubOptions = {}): Promise<RunningHub> {
   const output: string[] = [];
   const child = spawn(
     join(root, "node_modules/.bin/node"),
-    ["--enable-source-maps", join(root, "packages/server/dist/main.js"), ...(options.args ?? [])],
+    [
+      "--enable-source-maps",
+      ...(options.nodeArgs ?? []),
+      join(root, "packages/server/dist/main.js"),
+      ...(options.args ?? []),
+    ],
     {
       cwd: dataDir,
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["ignore", "pipe", "pipe", ...(options.nodeArgs === undefined ? [] : (["ipc"] as const))],
       env: {
         PATH: process.env.PATH,
         HOME: process.env.HOME,
@@ -161,8 +168,10 @@ export async function startHub(options: HubOptions = {}): Promise<RunningHub> {
     child.on("close", (code, signal) => resolve({ code, signal })),
   );
   const ready = Promise.withResolvers<number>();
-  createInterface({ input: child.stderr }).on("line", (line) => output.push(line));
-  createInterface({ input: child.stdout }).on("line", (line) => {
+  const { stdout, stderr } = child;
+  if (stdout === null || stderr === null) throw new Error("the hub has no output");
+  createInterface({ input: stderr }).on("line", (line) => output.push(line));
+  createInterface({ input: stdout }).on("line", (line) => {
     output.push(line);
     const port = /http:\/\/127\.0\.0\.1:(\d+)\//.exec(line)?.[1];
     if (port !== undefined) ready.resolve(Number(port));
