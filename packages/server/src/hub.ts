@@ -9,6 +9,7 @@ import { createRpcEndpoint, rpcSocketOptions } from "./api/rpc/endpoint.ts";
 import { Upgrades } from "./api/upgrades.ts";
 import { AnonymousAccess } from "./auth/anonymous.ts";
 import { Authenticator, apiKeyCredentials } from "./auth/authenticator.ts";
+import { Accounts } from "./auth/accounts.ts";
 import { ApiKeys, keyMigrations } from "./auth/keys.ts";
 import { LinkSigner } from "./auth/sign.ts";
 import { CameraSettingsService } from "./cameras/camera-settings.ts";
@@ -289,6 +290,7 @@ export class Hub {
       accept: (socket, request) => rpc.handle(socket, request),
     });
     registerHealthRoutes({
+      accounts: new Accounts({ keys, clock, log: log.child({ part: "accounts" }) }),
       app,
       version,
       clock,

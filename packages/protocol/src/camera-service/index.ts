@@ -1,3 +1,4 @@
+export * from "./account-methods.ts";
 export * from "./camera-settings-methods.ts";
 export * from "./dialect.ts";
 export * from "./errors.ts";

@@ -1,5 +1,6 @@
 /** The methods: who may call them, what they take and what they answer. The order of a schema's keys is the order of positional parameters. */
 import { z } from "zod";
+import { accountMethods } from "./account-methods.ts";
 import { cameraSettingsMethods } from "./camera-settings-methods.ts";
 import { eventMethods } from "./event-methods.ts";
 import { method } from "./method.ts";
@@ -101,6 +102,7 @@ export const methods = {
     results.exportedSchema,
   ),
   ...cameraSettingsMethods,
+  ...accountMethods,
   ...eventMethods,
   ...scheduleMethods,
   ...storageMethods,

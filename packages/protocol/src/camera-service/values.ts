@@ -27,6 +27,14 @@ export const deviceName = z
   .refine((text) => !text.includes(".."), "must not contain ..")
   .refine((text) => !hasControl(text), "must not contain control characters");
 
+/** A name for people: a line of text. Outer spaces are cut, look-alike spellings of one name become one (NFKC). */
+export const personName = z
+  .string()
+  .max(400)
+  .transform((text) => text.normalize("NFKC").trim())
+  .refine((text) => text !== "" && [...text].length <= 100, "must be 1 to 100 characters")
+  .refine((text) => !/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/u.test(text), "must not contain control characters");
+
 /** The full rules for file names are the library's; here only what no name can be. */
 export const fileName = z
   .string()

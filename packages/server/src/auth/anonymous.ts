@@ -22,7 +22,14 @@ export class AnonymousAccess {
   constructor(settings: AnonymousSettings) {
     for (const network of settings.networks) addNetwork(this.#networks, network);
     this.#identity = settings.enabled
-      ? { role: settings.role, userId: "anonymous", method: "anonymous", expiresAtUs: undefined }
+      ? {
+          role: settings.role,
+          userId: "anonymous",
+          method: "anonymous",
+          expiresAtUs: undefined,
+          cameras: undefined,
+          standings: [],
+        }
       : undefined;
   }
 

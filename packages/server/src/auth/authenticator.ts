@@ -33,6 +33,8 @@ export function apiKeyCredentials(keys: ApiKeys): CredentialKind {
         userId: `api_key_${key.keyId}`,
         method: "api_key",
         expiresAtUs: key.expiresAtUs,
+        cameras: key.cameras,
+        standings: [keys.standingOf(key.keyId)],
       };
     },
   };
@@ -143,7 +145,14 @@ export class Authenticator {
       }
     }
     if (this.#links.verify(request.url ?? "")) {
-      return { role: "viewer", userId: "link", method: "link", expiresAtUs: undefined };
+      return {
+        role: "viewer",
+        userId: "link",
+        method: "link",
+        expiresAtUs: undefined,
+        cameras: undefined,
+        standings: [],
+      };
     }
     return this.anonymous(request);
   }

@@ -3,17 +3,35 @@ import { permissionsOf, type Role, roleIncludes } from "@ocelli/protocol/camera-
 
 export type { Role };
 
+/** Whether a credential still counts; kept by whoever issued it, shared by all identities made of it. */
+export interface Standing {
+  readonly revoked: boolean;
+}
+
 export interface Identity {
   readonly role: Role;
-  /** `api_key_<id>`, `anonymous`, `link`. */
+  /** `api_key_<id>`, `user_<id>`, the `user_id` of a token, `anonymous`, `link`. */
   readonly userId: string;
-  readonly method: "api_key" | "anonymous" | "link";
+  readonly method: "api_key" | "jwt" | "anonymous" | "link";
   /** Epoch microseconds after which this identity is void; `undefined` when it does not end by itself. */
   readonly expiresAtUs: number | undefined;
+  /** Ids of the cameras it may see and touch; `undefined`: all. */
+  readonly cameras: ReadonlySet<string> | undefined;
+  /** What the identity hangs on: it is void when one of these is revoked. */
+  readonly standings: readonly Standing[];
 }
 
 export { permissionsOf, roleIncludes };
 
 export function isExpired(identity: Identity, nowUs: number): boolean {
   return identity.expiresAtUs !== undefined && identity.expiresAtUs <= nowUs;
+}
+
+export function isRevoked({ standings }: Identity): boolean {
+  return standings.some(({ revoked }) => revoked);
+}
+
+/** Whether the identity no longer counts, for whichever reason. */
+export function isVoid(identity: Identity, nowUs: number): boolean {
+  return isExpired(identity, nowUs) || isRevoked(identity);
 }

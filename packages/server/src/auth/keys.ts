@@ -13,9 +13,12 @@ import {
   integer,
   type Migration,
   optionalInteger,
+  optionalText,
   type Row,
   text,
 } from "../store/database.ts";
+import { cameraList, readCameraList } from "./camera-limit.ts";
+import type { Standing } from "./identity.ts";
 
 export const keyMigrations: readonly Migration[] = [
   {
@@ -33,6 +36,13 @@ export const keyMigrations: readonly Migration[] = [
       is_active INTEGER NOT NULL
     ) STRICT`,
   },
+  {
+    owner: "auth",
+    version: 2,
+    // `cameras`: a JSON list of ids, NULL for all.
+    sql: `ALTER TABLE api_keys ADD COLUMN cameras TEXT;
+      ALTER TABLE api_keys ADD COLUMN user_id TEXT`,
+  },
 ];
 
 export interface ApiKey {
@@ -44,6 +54,18 @@ export interface ApiKey {
   /** Kept to the minute, so that a busy client does not write to the disk with each request. */
   readonly lastUsedUs: number | undefined;
   readonly isActive: boolean;
+  /** Ids of the cameras it is good for; `undefined`: all. */
+  readonly cameras: ReadonlySet<string> | undefined;
+  /** The user it belongs to, with whom it ends. */
+  readonly userId: string | undefined;
+}
+
+export interface ApiKeyWishes {
+  readonly name: string;
+  readonly role: Role;
+  readonly expiresAtUs?: number | undefined;
+  readonly cameras?: ReadonlySet<string> | undefined;
+  readonly userId?: string | undefined;
 }
 
 export interface NewApiKey {
@@ -69,6 +91,8 @@ export class ApiKeys {
   readonly #database: Database;
   /** All keys by id: there are few, and each check looks at every one. */
   readonly #keys = new Map<string, Stored>();
+  /** Of keys somebody used since the start. */
+  readonly #standings = new Map<string, { revoked: boolean }>();
 
   /** @param options.database opened with `keyMigrations` */
   constructor(options: { readonly database: Database; readonly clock: Clock }) {
@@ -97,19 +121,21 @@ export class ApiKeys {
       }
       if (hash !== undefined) {
         const known = [...this.#keys.values()].find((key) => equal(key.hash, hash));
-        if (known === undefined) this.#insert("admin (configured)", "admin", hash, "configured", undefined);
-        else if (!this.#usable(known) || known.role !== "admin") {
+        if (known === undefined) {
+          this.#insert({ name: "admin (configured)", role: "admin" }, hash, "configured");
+        } else if (!this.#isAdmin(known)) {
           this.#update({
             ...known,
             role: "admin",
             isActive: true,
             expiresAtUs: undefined,
+            cameras: undefined,
+            userId: undefined,
             origin: "configured",
           });
         }
       }
-      const admin = [...this.#keys.values()].some((key) => key.role === "admin" && this.#usable(key));
-      if (admin) return undefined;
+      if (this.hasAdmin()) return undefined;
       const made = this.create({ name: "admin", role: "admin" });
       try {
         announce(made.key);
@@ -121,11 +147,15 @@ export class ApiKeys {
     });
   }
 
-  create(options: { readonly name: string; readonly role: Role; readonly expiresAtUs?: number }): NewApiKey {
+  /** Whether there is an admin key that can do everything and belongs to no user, other than `except`. */
+  hasAdmin(except?: string): boolean {
+    return [...this.#keys.values()].some((key) => key.keyId !== except && this.#isAdmin(key));
+  }
+
+  create(wishes: ApiKeyWishes): NewApiKey {
     const key =
       prefix + Array.from({ length: randomCharacters }, () => alphabet[randomInt(alphabet.length)]).join("");
-    const record = this.#insert(options.name, options.role, hashOf(key), "made", options.expiresAtUs);
-    return { key, record };
+    return { key, record: this.#insert(wishes, hashOf(key), "made") };
   }
 
   /** Without secrets, oldest first. */
@@ -137,7 +167,7 @@ export class ApiKeys {
   revoke(keyId: string): boolean {
     const key = this.#keys.get(keyId);
     if (key === undefined || !key.isActive) return false;
-    this.#update({ ...key, isActive: false });
+    this.#deactivate(key);
     return true;
   }
 
@@ -147,13 +177,12 @@ export class ApiKeys {
     if (key === undefined || !this.#usable(key)) {
       throw new OcelliError("invalid_params", `There is no active API key ${keyId}.`, { details: { keyId } });
     }
+    const { role, expiresAtUs, cameras, userId } = key;
+    const name = `${key.name.replace(/ \(rotated\)$/, "")} (rotated)`;
     return this.#database.transaction(() => {
-      this.#update({ ...key, isActive: false });
-      return this.create({
-        name: `${key.name} (rotated)`,
-        role: key.role,
-        ...(key.expiresAtUs === undefined ? {} : { expiresAtUs: key.expiresAtUs }),
-      });
+      const made = this.create({ name, role, expiresAtUs, cameras, userId });
+      this.#deactivate(key);
+      return made;
     });
   }
 
@@ -167,8 +196,29 @@ export class ApiKeys {
     this.#database.transaction(() => {
       for (const { keyId } of expired) remove.run(keyId);
     });
-    for (const { keyId } of expired) this.#keys.delete(keyId);
+    for (const { keyId } of expired) {
+      this.#keys.delete(keyId);
+      this.#standings.delete(keyId);
+    }
     return expired.length;
+  }
+
+  /** Revokes what belongs to a user. @returns how many */
+  revokeOf(userId: string): number {
+    const theirs = [...this.#keys.values()].filter((key) => key.userId === userId && key.isActive);
+    this.#database.transaction(() => {
+      for (const key of theirs) this.#deactivate(key);
+    });
+    return theirs.length;
+  }
+
+  /** Tells for as long as somebody keeps it whether the key has been revoked since. */
+  standingOf(keyId: string): Standing {
+    const known = this.#standings.get(keyId);
+    if (known !== undefined) return known;
+    const standing = { revoked: this.#keys.get(keyId)?.isActive !== true };
+    this.#standings.set(keyId, standing);
+    return standing;
   }
 
   /** The key that `presented` is, or `undefined`. Takes the same time whichever key it resembles. */
@@ -199,12 +249,20 @@ export class ApiKeys {
     return key.isActive && (key.expiresAtUs === undefined || key.expiresAtUs > this.#clock.wallUs());
   }
 
+  #isAdmin(key: Stored): boolean {
+    return key.role === "admin" && key.cameras === undefined && key.userId === undefined && this.#usable(key);
+  }
+
+  #deactivate(key: Stored): void {
+    this.#update({ ...key, isActive: false });
+    const standing = this.#standings.get(key.keyId);
+    if (standing !== undefined) standing.revoked = true;
+  }
+
   #insert(
-    name: string,
-    role: Role,
+    { name, role, expiresAtUs, cameras, userId }: ApiKeyWishes,
     hash: Buffer,
     origin: Stored["origin"],
-    expiresAtUs: number | undefined,
   ): ApiKey {
     const key: Stored = {
       keyId: randomBytes(8).toString("hex"),
@@ -216,12 +274,17 @@ export class ApiKeys {
       expiresAtUs,
       lastUsedUs: undefined,
       isActive: true,
+      cameras,
+      userId,
     };
     this.#database
       .command(
-        "INSERT INTO api_keys (key_id, name, role, hash, origin, created_at_us, expires_at_us, last_used_us, is_active) VALUES (?, ?, ?, ?, ?, ?, ?, NULL, 1)",
+        "INSERT INTO api_keys (key_id, name, role, hash, origin, created_at_us, expires_at_us, last_used_us, is_active, cameras, user_id) VALUES (?, ?, ?, ?, ?, ?, ?, NULL, 1, ?, ?)",
       )
-      .run(key.keyId, name, role, hash.toString("hex"), origin, key.createdAtUs, expiresAtUs ?? null);
+      .run(
+        ...[key.keyId, name, role, hash.toString("hex"), origin, key.createdAtUs, expiresAtUs ?? null],
+        ...[cameraList(cameras), userId ?? null],
+      );
     this.#keys.set(key.keyId, key);
     return withoutSecrets(key);
   }
@@ -229,15 +292,11 @@ export class ApiKeys {
   #update(key: Stored): Stored {
     this.#database
       .command(
-        "UPDATE api_keys SET role = ?, origin = ?, expires_at_us = ?, last_used_us = ?, is_active = ? WHERE key_id = ?",
+        "UPDATE api_keys SET role = ?, origin = ?, expires_at_us = ?, last_used_us = ?, is_active = ?, cameras = ?, user_id = ? WHERE key_id = ?",
       )
       .run(
-        key.role,
-        key.origin,
-        key.expiresAtUs ?? null,
-        key.lastUsedUs ?? null,
-        key.isActive ? 1 : 0,
-        key.keyId,
+        ...[key.role, key.origin, key.expiresAtUs ?? null, key.lastUsedUs ?? null, key.isActive ? 1 : 0],
+        ...[cameraList(key.cameras), key.userId ?? null, key.keyId],
       );
     this.#keys.set(key.keyId, key);
     return key;
@@ -269,5 +328,7 @@ function readKey(row: Row): Stored {
     expiresAtUs: optionalInteger(row, "expires_at_us"),
     lastUsedUs: optionalInteger(row, "last_used_us"),
     isActive: integer(row, "is_active") === 1,
+    cameras: readCameraList(row),
+    userId: optionalText(row, "user_id"),
   };
 }

@@ -25,6 +25,7 @@ import { CameraImpl, type CameraOptions, type LearnedMode } from "./camera.ts";
 import type { CaptureFactory } from "./capture-factory.ts";
 import type { Camera, CameraSettings, Cameras } from "./contract.ts";
 import { type Identified, matchIdentity } from "./identity.ts";
+import { cameraNotFound } from "./not-found.ts";
 import { type CameraRecord, type CameraStore, cameraStore, type StoredSettings } from "./store.ts";
 
 export interface CameraRegistryOptions {
@@ -90,11 +91,9 @@ export class CameraRegistry implements Cameras {
   find(name: string): Camera {
     const entry = this.#findEntry(name);
     if (entry !== undefined && isListed(entry)) return entry.camera;
-    const known = this.#listed().map((one) => one.camera.id);
-    throw new OcelliError(
-      "camera_not_found",
-      `There is no camera "${name.slice(0, 100)}". ${known.length === 0 ? "No camera is known." : `Known are ${known.join(", ")}.`}`,
-      { details: { camera: name.slice(0, 100) } },
+    throw cameraNotFound(
+      name,
+      this.#listed().map((one) => one.camera.id),
     );
   }
 

@@ -1,4 +1,5 @@
 /** What the methods work with: the floors below, as the composition root hands them over. */
+import type { Accounts } from "../../auth/accounts.ts";
 import type { Authenticator } from "../../auth/authenticator.ts";
 import type { LinkSigner } from "../../auth/sign.ts";
 import type { CameraSettingsService } from "../../cameras/camera-settings.ts";
@@ -38,6 +39,7 @@ export interface RpcServices {
   readonly storageReport: Pick<StorageReport, "measure">;
   readonly retention: Pick<Retention, "policies" | "set" | "cleanup">;
   readonly auth: Authenticator;
+  readonly accounts: Accounts;
   readonly links: LinkSigner;
   readonly events: Events;
   readonly subscriptions: Subscriptions;

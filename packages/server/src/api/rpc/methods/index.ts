@@ -1,5 +1,6 @@
 /** Every method of the protocol has its implementation here; the compiler holds the two lists equal. */
 import { authenticate, ping } from "./access.ts";
+import { accountImplementations } from "./accounts.ts";
 import { cameraSettingsImplementations } from "./camera-settings.ts";
 import { getCameraCapabilities, getCameraList, getCameraStatus } from "./cameras.ts";
 import { controlImplementations } from "./controls.ts";
@@ -39,6 +40,7 @@ export const implementations: MethodTable = {
   delete_snapshot: deleteSnapshot,
   export_recording: exportRecording,
   ...cameraSettingsImplementations,
+  ...accountImplementations,
   ...controlImplementations,
   ...eventImplementations,
   ...scheduleImplementations,

@@ -4,6 +4,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { pino } from "pino";
 import { WebSocket, WebSocketServer } from "ws";
+import { Accounts } from "../../../auth/accounts.ts";
 import { AnonymousAccess, type AnonymousSettings } from "../../../auth/anonymous.ts";
 import { Authenticator, apiKeyCredentials } from "../../../auth/authenticator.ts";
 import type { GuardOptions } from "../../../auth/guard.ts";
@@ -79,6 +80,7 @@ export async function startTestServer(options: TestServerOptions = {}) {
     library,
     ...fakeManagement(),
     auth,
+    accounts: new Accounts({ keys, clock, log }),
     links,
     events,
     clock,
