@@ -33,6 +33,7 @@ export class RunningHub implements AsyncDisposable {
   readonly exited: Promise<Exit>;
   readonly port: number;
   readonly #ownsFolder: boolean;
+  readonly #scheme: string;
 
   constructor(
     process: ChildProcess,
@@ -41,6 +42,7 @@ export class RunningHub implements AsyncDisposable {
     exited: Promise<Exit>,
     port: number,
     ownsFolder: boolean,
+    scheme = "http",
   ) {
     this.process = process;
     this.dataDir = dataDir;
@@ -48,6 +50,7 @@ export class RunningHub implements AsyncDisposable {
     this.exited = exited;
     this.port = port;
     this.#ownsFolder = ownsFolder;
+    this.#scheme = scheme;
   }
 
   get pid(): number {
@@ -57,7 +60,7 @@ export class RunningHub implements AsyncDisposable {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.port}`;
+    return `${this.#scheme}://127.0.0.1:${this.port}`;
   }
 
   rpc(key: string | undefined = adminKey, query = ""): Promise<Rpc> {
@@ -167,18 +170,18 @@ export async function startHub(options: HubOptions = {}): Promise<RunningHub> {
   const exited = new Promise<Exit>((resolve) =>
     child.on("close", (code, signal) => resolve({ code, signal })),
   );
-  const ready = Promise.withResolvers<number>();
+  const ready = Promise.withResolvers<{ port: number; scheme: string }>();
   const { stdout, stderr } = child;
   if (stdout === null || stderr === null) throw new Error("the hub has no output");
   createInterface({ input: stderr }).on("line", (line) => output.push(line));
   createInterface({ input: stdout }).on("line", (line) => {
     output.push(line);
-    const port = /http:\/\/127\.0\.0\.1:(\d+)\//.exec(line)?.[1];
-    if (port !== undefined) ready.resolve(Number(port));
+    const [, scheme = "", port] = /(https?):\/\/127\.0\.0\.1:(\d+)\//.exec(line) ?? [];
+    if (port !== undefined) ready.resolve({ port: Number(port), scheme });
   });
   void exited.then(({ code, signal }) =>
     ready.reject(new Error(`the hub ended before it was ready (${code ?? signal}):\n${output.join("\n")}`)),
   );
-  const port = await ready.promise;
-  return new RunningHub(child, dataDir, output, exited, port, options.dataDir === undefined);
+  const { port, scheme } = await ready.promise;
+  return new RunningHub(child, dataDir, output, exited, port, options.dataDir === undefined, scheme);
 }

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from "fastify";
+import { Certificate } from "./api/edge/certificate.ts";
 import { registerFileRoutes } from "./api/files/routes.ts";
 import { registerHealthRoutes } from "./api/health/routes.ts";
 import { createHttpApp } from "./api/http-app.ts";
@@ -88,6 +89,7 @@ export class Hub {
   readonly #parts: Part[] = [];
   #service: ServiceNotifier | undefined;
   #closed: Promise<"closed" | "timeout"> | undefined;
+  #certificate: Certificate | undefined;
 
   constructor(options: HubOptions) {
     this.#config = options.config;
@@ -119,6 +121,13 @@ export class Hub {
     });
 
     const data = createDataDir(config.dataDir);
+    const { certFile, keyFile, caFile } = config.tls;
+    if (certFile !== undefined && keyFile !== undefined) {
+      const files = { certFile, keyFile, caFile };
+      const certificate = new Certificate({ files, clock, log: log.child({ part: "tls" }) });
+      this.#certificate = certificate;
+      this.#started("certificate", () => certificate.close());
+    }
     const lock = lockDataDir(data.root);
     this.#started("lock of the data folder", () => lock.close());
     const eventsLog = log.child({ part: "event log" });
@@ -314,6 +323,7 @@ export class Hub {
       log: log.child({ part: "listener" }),
     });
     this.#started("connections", async () => {
+      certificate: this.#certificate,
       if (ready) bus.emit("system.shutdown", { reason: "requested" });
       ready = false;
       await Promise.all([rpc.close(), live.close(), listener.close()]);
@@ -331,6 +341,12 @@ export class Hub {
 
   /**
    * Stops everything that was started, last first, within `shutdownSeconds`. A part that fails or hangs is named in
+  /** Reads what may change while the hub runs: the TLS certificate. Never throws. */
+  reload(): void {
+    this.#log.info("asked to read the TLS certificate again");
+    this.#certificate?.reload();
+  }
+
    * the log and does not keep the others from being closed. The same promise each time.
    */
   close(): Promise<"closed" | "timeout"> {

@@ -1,7 +1,9 @@
 import { writeFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { join, resolve } from "node:path";
+import { isatty } from "node:tty";
 import { codeOf, messageOf } from "@ocelli/protocol";
+import type { BoundAddress } from "./api/listener.ts";
 import { settingsHelp } from "./config/help.ts";
 import { loadConfig } from "./config/load.ts";
 import type { CameraView } from "./events/catalogue.ts";
@@ -39,7 +41,8 @@ async function serve(argv: readonly string[]): Promise<number> {
   const log = createLogger(config.logLevel, process.stderr.isTTY === true);
   const stopping = new AbortController();
   // A second Ctrl-C ends a start or a stop that hangs, whatever it waits for.
-  const forced = watchSignals(stopping).then(() => 130);
+  let reload = (): void => undefined;
+  const forced = watchSignals(stopping, () => reload()).then(() => 130);
 
   const dataDir = resolve(config.dataDir);
   const keyLines: string[] = [];
@@ -49,6 +52,7 @@ async function serve(argv: readonly string[]): Promise<number> {
     log,
     announceKey: (key) => keyLines.push(...handOver(key, dataDir)),
   });
+  reload = () => hub.reload();
   const show = (started: Started): void => print(started, dataDir, keyLines);
   return Promise.race([run(hub, show, stopping.signal), forced]);
 }
@@ -69,11 +73,19 @@ async function run(hub: Hub, show: (started: Started) => void, stopping: AbortSi
 
 const exitCodes = { closed: 0, timeout: 1 } as const;
 
-/** Settles with the second signal; the first aborts `stopping`. */
-function watchSignals(stopping: AbortController): Promise<void> {
+/**
+ * Settles with the second signal; the first aborts `stopping`. SIGHUP means that the terminal has been closed, and
+ * stops too; while the terminal is there, or where there is none, it asks for a reload.
+ */
+function watchSignals(stopping: AbortController, reload: () => void): Promise<void> {
+  const terminals = [0, 1, 2].filter((fd) => isatty(fd));
   return new Promise((force) => {
     let firstAt: number | undefined;
     const onSignal = (signal: NodeJS.Signals): void => {
+      if (signal === "SIGHUP" && terminals.every((fd) => isatty(fd))) {
+        reload();
+        return;
+      }
       const now = process.uptime() * 1000;
       if (firstAt === undefined) {
         firstAt = now;
@@ -88,7 +100,7 @@ function watchSignals(stopping: AbortController): Promise<void> {
 }
 
 interface Started {
-  readonly addresses: readonly { readonly host: string; readonly port: number }[];
+  readonly addresses: readonly BoundAddress[];
   readonly cameras: readonly CameraView[];
 }
 
@@ -111,14 +123,14 @@ function handOver(key: string, dataDir: string): string[] {
   return [`  Admin key written to ${file}`];
 }
 
-function urlsOf({ host, port }: { host: string; port: number }): string[] {
-  if (host !== "0.0.0.0" && host !== "::")
-    return [`http://${host.includes(":") ? `[${host}]` : host}:${port}/`];
+function urlsOf({ host, port, secure }: BoundAddress): string[] {
+  const url = (name: string): string => `${secure ? "https" : "http"}://${name}:${port}/`;
+  if (host !== "0.0.0.0" && host !== "::") return [url(host.includes(":") ? `[${host}]` : host)];
   const outside = Object.values(networkInterfaces())
     .flatMap((entries) => entries ?? [])
     .filter((entry) => entry.family === "IPv4" && !entry.internal)
-    .map((entry) => `http://${entry.address}:${port}/`);
-  return [`http://127.0.0.1:${port}/`, ...outside];
+    .map((entry) => url(entry.address));
+  return [url("127.0.0.1"), ...outside];
 }
 
 function describeCamera(camera: CameraView): string {

@@ -6,11 +6,13 @@
  * Rule for a taken port: one the user named is an error; one of the default list is a warning as long as
  * another address is up.
  */
-import { createServer, type Server } from "node:http";
+import { createServer, type RequestListener, type Server, type ServerOptions } from "node:http";
+import { createServer as createSecureServer, type Server as SecureServer } from "node:https";
 import { messageOf, OcelliError } from "@ocelli/protocol";
 import type { FastifyInstance } from "fastify";
 import type { Clock } from "../clock/clock.ts";
 import type { Log } from "../log/log.ts";
+import type { Certificate } from "./edge/certificate.ts";
 import { answerMalformed } from "./malformed-requests.ts";
 import { findPortHolder } from "./port-holder.ts";
 import type { Upgrades } from "./upgrades.ts";
@@ -19,6 +21,8 @@ export interface BoundAddress {
   readonly host: string;
   /** The real one where 0 was asked for. */
   readonly port: number;
+  /** Speaks TLS: https and wss. */
+  readonly secure: boolean;
 }
 
 export interface ListenerOptions {
@@ -30,6 +34,10 @@ export interface ListenerOptions {
   readonly explicit: boolean;
   readonly clock: Clock;
   readonly log: Log;
+  /** With it every address speaks TLS. */
+  readonly certificate?: Certificate | undefined;
+  /** A request must have arrived within this long, its head as well as all of it; default 30,000 ms. */
+  readonly requestTimeoutMs?: number;
   /** How long open connections get to finish at the end; default 5000 ms. */
   readonly closeTimeoutMs?: number;
 }
@@ -92,13 +100,9 @@ export class Listener {
     return this.#closing;
   }
 
-  async #openOne(address: BoundAddress): Promise<void> {
-    const { app, upgrades } = this.#options;
-    const server = createServer(
-      // Some clients offer HTTP/2 in each plain request (`Upgrade: h2c`); those stay plain requests.
-      { shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket" },
-      (request, response) => app.routing(request, response),
-    );
+  async #openOne(address: Omit<BoundAddress, "secure">): Promise<void> {
+    const { app, upgrades, certificate } = this.#options;
+    const server = this.#makeServer((request, response) => app.routing(request, response));
     server.on("upgrade", (request, socket, head) => upgrades.handle(request, socket, head));
     server.on("clientError", answerMalformed);
     await listen(server, address);
@@ -106,7 +110,25 @@ export class Listener {
     this.#servers.push(server);
     const bound = server.address();
     const port = bound !== null && typeof bound === "object" ? bound.port : address.port;
-    this.#bound.push({ host: address.host, port });
+    this.#bound.push({ host: address.host, port, secure: certificate !== undefined });
+  }
+
+  #makeServer(serve: RequestListener): Server {
+    const { certificate, requestTimeoutMs = 30_000 } = this.#options;
+    const options: ServerOptions = {
+      // Some clients offer HTTP/2 in each plain request (`Upgrade: h2c`); those stay plain requests.
+      shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket",
+      headersTimeout: requestTimeoutMs,
+      requestTimeout: requestTimeoutMs,
+      connectionsCheckingInterval: Math.min(5000, requestTimeoutMs),
+    };
+    if (certificate === undefined) return createServer(options, serve);
+    const server: SecureServer = createSecureServer(
+      { ...options, ...certificate.settings, handshakeTimeout: requestTimeoutMs },
+      serve,
+    );
+    certificate.onChange((settings) => server.setSecureContext(settings));
+    return server;
   }
 
   async #closeAll(): Promise<void> {
@@ -129,7 +151,7 @@ export class Listener {
 }
 
 /** @throws OcelliError `config_invalid` */
-export function parseListenAddress(text: string): BoundAddress {
+export function parseListenAddress(text: string): Omit<BoundAddress, "secure"> {
   const found = /^(?:\[([0-9a-fA-F:.]+)\]|([^:\s]+)):(\d{1,5})$/.exec(text);
   const host = found?.[1] ?? found?.[2];
   const port = Number(found?.[3]);
@@ -142,7 +164,7 @@ export function parseListenAddress(text: string): BoundAddress {
   return { host, port };
 }
 
-async function listen(server: Server, address: BoundAddress): Promise<void> {
+async function listen(server: Server, address: Omit<BoundAddress, "secure">): Promise<void> {
   try {
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
@@ -156,7 +178,7 @@ async function listen(server: Server, address: BoundAddress): Promise<void> {
   }
 }
 
-async function explain(error: unknown, { host, port }: BoundAddress): Promise<OcelliError> {
+async function explain(error: unknown, { host, port }: Omit<BoundAddress, "secure">): Promise<OcelliError> {
   const reason = error instanceof Error && "code" in error ? String(error.code) : "";
   const where = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
   const details = { host, port };

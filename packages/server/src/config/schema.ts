@@ -94,6 +94,21 @@ function refuseSharedNumbers(
   }
 }
 
+function refuseHalfTls(
+  {
+    certFile,
+    keyFile,
+    caFile,
+  }: { certFile?: string | undefined; keyFile?: string | undefined; caFile?: string | undefined },
+  context: z.RefinementCtx,
+): void {
+  const message = "tls.certFile and tls.keyFile are needed together";
+  if (certFile === undefined && (keyFile !== undefined || caFile !== undefined))
+    context.addIssue({ code: "custom", path: ["certFile"], message });
+  if (keyFile === undefined && certFile !== undefined)
+    context.addIssue({ code: "custom", path: ["keyFile"], message });
+}
+
 export const defaultListen: readonly string[] = ["0.0.0.0:8002", "0.0.0.0:8080"];
 
 export const configSchema = z.strictObject({
@@ -105,6 +120,23 @@ export const configSchema = z.strictObject({
       .default([...defaultListen]),
     "Addresses to serve on. With the default list a taken port is a warning while another one is free; a port named here is an error when taken",
   ),
+  tls: z
+    .strictObject({
+      certFile: described(
+        z.string().min(1).optional(),
+        "Certificate of the hub (PEM, own first); with it every address speaks https and wss only",
+      ),
+      keyFile: described(
+        z.string().min(1).optional(),
+        "Private key of the certificate (PEM, without passphrase)",
+      ),
+      caFile: described(
+        z.string().min(1).optional(),
+        "Certificates that lead to the authority (PEM), when certFile does not hold them",
+      ),
+    })
+    .superRefine(refuseHalfTls)
+    .prefault({}),
   logLevel: described(
     z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
     "Least severe log line that is written",
