@@ -17,6 +17,7 @@ const floors = [
   ["cameras"],
   ["recording", "snapshots", "live"],
   ["auth"],
+  ["metrics"],
   ["api"],
   ["doctor"],
 ];

@@ -5,6 +5,7 @@ import { registerHealthRoutes } from "./api/health/routes.ts";
 import { createHttpApp } from "./api/http-app.ts";
 import { type BoundAddress, Listener } from "./api/listener.ts";
 import { registerLiveRoutes } from "./api/live/routes.ts";
+import { registerMetricsRoutes } from "./api/metrics/routes.ts";
 import { registerPageRoutes } from "./api/page/routes.ts";
 import { createRpcEndpoint, rpcSocketOptions } from "./api/rpc/endpoint.ts";
 import { Upgrades } from "./api/upgrades.ts";
@@ -39,6 +40,10 @@ import { DiskGuard } from "./library/storage-guard.ts";
 import { StorageReport } from "./library/storage-report.ts";
 import { LiveViews } from "./live/live-views.ts";
 import type { Log } from "./log/log.ts";
+import { cameraFamilies } from "./metrics/camera-metrics.ts";
+import { hubFamilies } from "./metrics/hub-metrics.ts";
+import { Metrics } from "./metrics/metrics.ts";
+import { recordingFamilies } from "./metrics/recording-metrics.ts";
 import { ContinuousRecording } from "./recording/continuous.ts";
 import { Exporter } from "./recording/export.ts";
 import { frameTimesCsv } from "./recording/frame-times.ts";
@@ -87,6 +92,7 @@ export class Hub {
   readonly #announceKey: (key: string) => void;
   readonly #clock: Clock = new SystemClock();
   readonly #parts: Part[] = [];
+  readonly #ringBudget: RingBudget;
   #service: ServiceNotifier | undefined;
   #closed: Promise<"closed" | "timeout"> | undefined;
   #certificate: Certificate | undefined;
@@ -96,6 +102,7 @@ export class Hub {
     this.#listenIsExplicit = options.listenIsExplicit;
     this.#log = options.log;
     this.#announceKey = options.announceKey;
+    this.#ringBudget = new RingBudget({ maxBytes: this.#config.capture.totalMegabytes * mebibyte });
   }
 
   /**
@@ -108,6 +115,7 @@ export class Hub {
     const clock = this.#clock;
     const log = this.#log;
     const startedAtMonoUs = clock.monoUs();
+    const startedAtUs = clock.wallUs();
     this.#started("clock", () => clock.close());
     this.#service = new ServiceNotifier({ clock, log: log.child({ part: "service" }) });
     this.#service.status("Starting");
@@ -278,8 +286,10 @@ export class Hub {
     const upgrades = new Upgrades({ clock, log: log.child({ part: "websocket" }) });
     const authorize = auth.identify.bind(auth);
     const live = new LiveViews({ cameras, clock });
+    const metrics = new Metrics({ version });
     const rpc = createRpcEndpoint({
       ...shared,
+      onRequest: (method, outcome, seconds) => metrics.rpcRequest(method, outcome, seconds),
       recordings,
       snapshots,
       exports,
@@ -308,6 +318,20 @@ export class Hub {
       isReady: () => ready,
       isStopping: () => this.#closed !== undefined,
       storage: () => storage.state,
+    });
+    metrics.watch([
+      ...cameraFamilies({ cameras, bus, views: live }),
+      ...recordingFamilies({ recordings, bus, sinceUs: startedAtUs }),
+      ...hubFamilies({
+        ...{ bus, storage, library, rpc, auth, webhooks, health },
+        ...{ rings: this.#ringBudget, webSockets: upgrades },
+      }),
+    ]);
+    const scrapers = { enabled: true, role: "viewer" as const, networks: config.metrics.networks };
+    const allowed = new AnonymousAccess(scrapers);
+    registerMetricsRoutes({
+      ...{ app, metrics, authorize },
+      isAllowed: (address) => allowed.identityFor(address) !== undefined,
     });
     const http = { app, authorize, log: log.child({ part: "http" }) };
     registerFileRoutes({ ...http, library, frameTimesCsv });
@@ -388,7 +412,7 @@ export class Hub {
 
   #captureFactory(ffmpeg: string): CaptureFactory {
     const { capture } = this.#config;
-    const budget = new RingBudget({ maxBytes: capture.totalMegabytes * mebibyte });
+    const budget = this.#ringBudget;
     const common = (id: string) => ({
       id,
       clock: this.#clock,

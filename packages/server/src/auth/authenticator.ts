@@ -70,6 +70,7 @@ export class Authenticator {
    * somebody who guesses.
    */
   readonly #accepted = new Set<string>();
+  #refusals = 0;
 
   constructor(options: AuthenticatorOptions) {
     this.#kinds = options.kinds;
@@ -103,11 +104,17 @@ export class Authenticator {
     }
     this.#accepted.delete(fingerprint);
     this.#guard.failed(peer.address);
+    this.#refusals++;
     this.#log.info({ peer: peer.address, type: only ?? "auto" }, "a credential was refused");
     throw new OcelliError(
       "auth_failed",
       (only === undefined ? undefined : failureOf[only]) ?? kinds[0]?.failure ?? "Security not configured",
     );
+  }
+
+  /** Credentials refused since the start. */
+  get refusals(): number {
+    return this.#refusals;
   }
 
   #remember(fingerprint: string): void {

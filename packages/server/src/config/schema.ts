@@ -288,6 +288,14 @@ export const configSchema = z.strictObject({
       ),
     })
     .prefault({}),
+  metrics: z
+    .strictObject({
+      networks: described(
+        z.array(network).default([]),
+        "From which networks GET /metrics may be read without a key, judged by the socket's address",
+      ),
+    })
+    .prefault({}),
   webhooks: described(
     z.array(webhookSchema).max(50).default([]),
     "Addresses events are posted to: a list of {url, secret, events}, with events such as recording.* (all otherwise)",

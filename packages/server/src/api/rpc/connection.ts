@@ -51,6 +51,8 @@ export interface ConnectionOptions {
   /** Called when the client has said nothing for `quietMs`. */
   readonly onQuiet: (connection: Connection) => void;
   readonly onClosed: (connection: Connection) => void;
+  /** The hub parts from a client that does not read, or answers no ping. */
+  readonly onDropped: (why: "slow" | "silent") => void;
 }
 
 export class Connection {
@@ -61,6 +63,7 @@ export class Connection {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #limits: ConnectionLimits;
+  readonly #onDropped: ConnectionOptions["onDropped"];
   readonly #inbox: string[] = [];
   readonly #closed = Promise.withResolvers<void>();
   #waiting: (() => void)[] = [];
@@ -78,6 +81,7 @@ export class Connection {
     this.#clock = clock;
     this.#log = log;
     this.#limits = limits;
+    this.#onDropped = options.onDropped;
     this.#outbox = new Outbox(socket, limits, {
       onDrain: () => {
         this.#release();
@@ -88,6 +92,7 @@ export class Connection {
           { session: session.id, peer: session.address, bufferedBytes },
           "a client that does not read is dropped",
         );
+        options.onDropped("slow");
         this.#end(closeCodes.tryAgainLater, "Client does not read");
       },
     });
@@ -202,6 +207,7 @@ export class Connection {
         { session: this.session.id, peer: this.session.address },
         "a client answers no ping and is cut",
       );
+      this.#onDropped("silent");
       this.#socket.terminate();
     });
   }

@@ -75,9 +75,10 @@ export class Dispatcher {
       for (const release of releases) release();
     };
     const nowUs = this.#services.clock.monoUs();
+    const method = isMalformed(member) || !isMethodName(member.method) ? undefined : member.method;
     // An export answers when its work is done: how long that takes says nothing about the hub's answers.
-    if (isMalformed(member) || member.method !== "export_recording")
-      this.#services.hub.requests.add((nowUs - startedMonoUs) / 1000, ended);
+    if (method !== "export_recording")
+      this.#services.hub.requests.add((nowUs - startedMonoUs) / 1000, ended, method);
     if (!isMalformed(member) && member.id === undefined) return { response: undefined, sent };
     const metadata = {
       processing_time_ms: Math.round((nowUs - startedMonoUs) / 10) / 100,

@@ -15,11 +15,12 @@ import {
 } from "@ocelli/protocol/camera-service";
 import type { WebSocket } from "ws";
 import { HeldStreams } from "../../live/held-streams.ts";
+import type { DroppedConnections } from "../../metrics/hub-metrics.ts";
 import { initialCameraText, notification } from "./announcer.ts";
 import { Connection, type ConnectionLimits, defaultConnectionLimits } from "./connection.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { MachineFigures } from "./machine-figures.ts";
-import { RequestFigures } from "./request-figures.ts";
+import { RequestFigures, type RequestListener } from "./request-figures.ts";
 import type { RpcServices } from "./services.ts";
 import { Session } from "./session.ts";
 import { Subscriptions } from "./subscriptions.ts";
@@ -31,12 +32,16 @@ export interface RpcEndpointOptions extends Omit<RpcServices, "subscriptions" | 
   readonly maxConnections?: number;
   readonly dialect?: DialectSettings;
   readonly limits?: Partial<ConnectionLimits>;
+  /** Told of each request and how it went. */
+  readonly onRequest?: RequestListener;
 }
 
 export interface RpcEndpoint {
   /** Takes over an open WebSocket; `request` is its upgrade request. Never throws. */
   handle(socket: WebSocket, request: IncomingMessage): void;
   readonly connections: number;
+  /** Connections the hub parted from, since the start. */
+  readonly dropped: DroppedConnections;
   /** Closes every connection with 1001. Idempotent, bounded. */
   close(): Promise<void>;
 }
@@ -62,6 +67,7 @@ class Endpoint implements RpcEndpoint {
   readonly #services: RpcServices;
   readonly #heldStreams: HeldStreams;
   readonly #subscriptions: Subscriptions;
+  readonly #dropped = { slow: 0, silent: 0, refused: 0 };
   #closing: Promise<void> | undefined;
 
   constructor(options: RpcEndpointOptions) {
@@ -80,7 +86,7 @@ class Endpoint implements RpcEndpoint {
     const hub = {
       ...{ version, startedAtMonoUs, maxConnections: this.#maxConnections },
       connections: () => this.connections,
-      requests: new RequestFigures(),
+      requests: new RequestFigures(options.onRequest),
       machine: new MachineFigures(clock),
     };
     this.#services = { ...options, subscriptions: this.#subscriptions, hub, heldStreams: this.#heldStreams };
@@ -91,12 +97,17 @@ class Endpoint implements RpcEndpoint {
     return this.#connections.size;
   }
 
+  get dropped(): DroppedConnections {
+    return this.#dropped;
+  }
+
   handle(socket: WebSocket, request: IncomingMessage): void {
     if (this.#closing !== undefined) {
       socket.close(closeCodes.goingAway, "Server shutdown");
       return;
     }
     if (this.#connections.size >= this.#maxConnections) {
+      this.#dropped.refused++;
       socket.close(closeCodes.tryAgainLater, "Connection limit reached");
       return;
     }
@@ -117,6 +128,9 @@ class Endpoint implements RpcEndpoint {
       log,
       limits: this.#limits,
       onQuiet: () => this.#tellAllCameras(connection),
+      onDropped: (why) => {
+        this.#dropped[why]++;
+      },
       onClosed: () => {
         this.#connections.delete(connection);
         this.#subscriptions.remove(session);

@@ -11,15 +11,27 @@ export interface RequestSummary {
 /** So many of the newest requests say how the hub is now. */
 const recentRequests = 1000;
 
+/** Told of each request; `method` is one of the hub's own. */
+export type RequestListener = (method: string | undefined, outcome: RequestOutcome, seconds: number) => void;
+
+/** `refused`: the caller's doing; `fault`: the hub's own. */
+export type RequestOutcome = "ok" | "refused" | "fault";
+
 export class RequestFigures {
+  readonly #listener: RequestListener | undefined;
   #total = 0;
   #failed = 0;
   #totalMs = 0;
   readonly #recent: { readonly ms: number; readonly isFault: boolean }[] = [];
   #next = 0;
 
-  /** @param outcome `refused`: the caller's doing; `fault`: the hub's own */
-  add(ms: number, outcome: "ok" | "refused" | "fault"): void {
+  constructor(listener?: RequestListener) {
+    this.#listener = listener;
+  }
+
+  /** @param method `undefined` for one the hub does not have, and for malformed requests */
+  add(ms: number, outcome: RequestOutcome, method?: string): void {
+    this.#listener?.(method, outcome, ms / 1000);
     this.#total++;
     this.#totalMs += ms;
     if (outcome !== "ok") this.#failed++;
