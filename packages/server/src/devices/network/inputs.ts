@@ -52,6 +52,21 @@ export function rtspInput(url: string, options: RtspOptions): CaptureInput {
   };
 }
 
+/**
+ * What ffmpeg may take an HTTP stream for. Not among them are those that only name other places (concat, sdp), and
+ * pictures and texts, which no camera sends as a stream.
+ */
+const streamFormats = "aac,asf,dash,flv,h264,hevc,hls,matroska,mjpeg,mov,mpeg,mpegts,mpjpeg,ogg";
+
+/** The options before `-i` and the URL: what ffprobe needs to open the same input. */
+export function inputOptions({ args }: CaptureInput): {
+  readonly options: readonly string[];
+  readonly url: string;
+} {
+  const at = args.indexOf("-i");
+  return { options: args.slice(0, at), url: args[at + 1] ?? "" };
+}
+
 export interface HttpOptions {
   readonly audio: boolean;
   readonly timeoutMs: number;
@@ -84,6 +99,8 @@ export function httpStreamInput(url: string, options: HttpOptions): CaptureInput
     args: [
       "-protocol_whitelist",
       "http,https,tcp,tls,crypto,data",
+      "-format_whitelist",
+      streamFormats,
       "-rw_timeout",
       String(options.timeoutMs * 1000),
       "-i",

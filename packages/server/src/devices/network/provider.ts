@@ -1,30 +1,15 @@
 /**
- * Cameras the configuration names by URL: RTSP, HTTP and files. There is nothing to discover: each is found at the
- * start, and whether it can be reached shows when it is captured. Credentials of URLs leave this folder only inside
- * `CaptureInput.args`, beside the list of what to mask.
+ * Cameras named by URL: RTSP, HTTP and files of the configuration, and streams that are added and removed while the
+ * hub runs. There is nothing to discover: each is found at the start or when it is added, and whether it can be reached
+ * shows when it is captured. Credentials of URLs leave this folder only inside `CaptureInput.args`, beside the list of
+ * what to mask.
  */
-import { access } from "node:fs/promises";
-import { basename } from "node:path";
-import { fileURLToPath } from "node:url";
-import { messageOf, OcelliError } from "@ocelli/protocol";
 import type { Clock } from "../../clock/clock.ts";
-import type { Device, DeviceEvent, DeviceIdentity, DeviceKind, DeviceProvider } from "../device.ts";
-import { httpDevice } from "./http-device.ts";
-import { fileInput, rtspInput } from "./inputs.ts";
+import type { Device, DeviceEvent, DeviceProvider } from "../device.ts";
+import { fileProblem, type NetworkCamera, networkDevice, parseCameraUrl } from "./network-device.ts";
 import { shownUrl } from "./url.ts";
 
-export interface NetworkCamera {
-  /** Default: the host, or the file's name. */
-  readonly name?: string;
-  /** `rtsp://`, `rtsps://`, `http://`, `https://` or `file:///`; credentials as user-info. */
-  readonly url: string;
-  /** Fixed camera number; the next free one from 100 otherwise. */
-  readonly number?: number;
-  /** RTSP only. Default `tcp`. */
-  readonly transport?: "tcp" | "udp";
-  /** Take the stream's audio along where it has any. Default false. */
-  readonly audio?: boolean;
-}
+export type { NetworkCamera } from "./network-device.ts";
 
 export interface NetworkProviderOptions {
   readonly cameras: readonly NetworkCamera[];
@@ -32,14 +17,6 @@ export interface NetworkProviderOptions {
   /** A camera that sends nothing for this long is given up by ffmpeg, milliseconds. Default 10000. */
   readonly timeoutMs?: number;
 }
-
-const kinds: Readonly<Record<string, DeviceKind>> = {
-  "rtsp:": "rtsp",
-  "rtsps:": "rtsp",
-  "http:": "http",
-  "https:": "http",
-  "file:": "file",
-};
 
 interface Member {
   device: Device;
@@ -49,27 +26,64 @@ interface Member {
 
 export class NetworkProvider implements DeviceProvider {
   readonly name = "network";
-  readonly #members: Member[];
+  readonly #configured: readonly Member[];
+  /** Added while the hub runs, by URL without credentials. */
+  readonly #added = new Map<string, Member>();
   #listener: ((event: DeviceEvent) => void) | undefined;
 
-  /** @throws OcelliError `config_invalid` for a URL that is none, or of a scheme not listed above */
+  /** @throws OcelliError `config_invalid` for a URL that is none, or of a scheme that is none of a camera */
   constructor(options: NetworkProviderOptions) {
     const { clock, timeoutMs = 10_000 } = options;
     const seen = new Map<string, number>();
-    this.#members = options.cameras.map((camera) => {
-      const url = parse(camera);
-      const busPath = shownUrl(url);
+    this.#configured = options.cameras.map((camera) => {
+      const busPath = shownUrl(parseCameraUrl(camera));
       // The same URL may be configured twice; the second is a camera of its own.
       const index = seen.get(busPath) ?? 0;
       seen.set(busPath, index + 1);
-      return makeMember(camera, url, { busPath, name: nameOf(camera, url), index }, clock, timeoutMs);
+      const device = networkDevice(camera, { clock, timeoutMs, index });
+      return {
+        device,
+        check: async () => (device.kind === "file" ? withProblem(device, await fileProblem(camera)) : device),
+      };
     });
+  }
+
+  /** Whether the configuration names this URL. @param busPath without credentials, as in the identity */
+  isConfigured(busPath: string): boolean {
+    return this.#configured.some(({ device }) => device.identity.busPath === busPath);
+  }
+
+  /** Adds a camera, or puts `device` in the place of the one with this URL. Not for URLs of the configuration. */
+  put(device: Device): void {
+    const { busPath } = device.identity;
+    const known = this.#added.get(busPath);
+    const member: Member = { device, check: async () => member.device };
+    this.#added.set(busPath, member);
+    this.#listener?.({ type: known === undefined ? "found" : "changed", device });
+  }
+
+  /** Says why an added camera cannot be used, or that it can. Does nothing for others. */
+  report(busPath: string, problem: Device["problem"]): void {
+    const member = this.#added.get(busPath);
+    if (member === undefined || member.device.problem?.message === problem?.message) return;
+    const { problem: _, ...device } = member.device;
+    member.device = withProblem(device, problem);
+    this.#listener?.({ type: "changed", device: member.device });
+  }
+
+  /** Takes an added camera away; false for others. */
+  remove(busPath: string): boolean {
+    const member = this.#added.get(busPath);
+    if (member === undefined) return false;
+    this.#added.delete(busPath);
+    this.#listener?.({ type: "lost", device: member.device });
+    return true;
   }
 
   async start(listener: (event: DeviceEvent) => void): Promise<void> {
     this.#listener = listener;
     await Promise.all(
-      this.#members.map(async (member) => {
+      this.#members().map(async (member) => {
         member.device = await member.check();
         this.#listener?.({ type: "found", device: member.device });
       }),
@@ -78,7 +92,7 @@ export class NetworkProvider implements DeviceProvider {
 
   async rescan(): Promise<void> {
     await Promise.all(
-      this.#members.map(async (member) => {
+      this.#members().map(async (member) => {
         const device = await member.check();
         if (device.problem?.message === member.device.problem?.message) return;
         member.device = device;
@@ -90,57 +104,9 @@ export class NetworkProvider implements DeviceProvider {
   async close(): Promise<void> {
     this.#listener = undefined;
   }
-}
 
-function nameOf(camera: NetworkCamera, url: URL): string {
-  return camera.name ?? (url.protocol === "file:" ? basename(fileURLToPath(url)) : url.host);
-}
-
-function parse(camera: NetworkCamera): URL {
-  const url = URL.parse(camera.url);
-  const isFile = url?.protocol === "file:";
-  if (url !== null && Object.hasOwn(kinds, url.protocol) && (url.host === "") === isFile) return url;
-  const rule = isFile
-    ? "must name a file on this machine with three slashes, such as file:///videos/a.mp4"
-    : "must begin with rtsp://, rtsps://, http://, https:// or file:/// and a host; special characters of a user name or password are written in percent form, such as %23 for #";
-  throw new OcelliError("config_invalid", `The URL of camera "${camera.name ?? "without a name"}" ${rule}.`, {
-    details: { camera: camera.name },
-  });
-}
-
-function makeMember(
-  camera: NetworkCamera,
-  url: URL,
-  identity: DeviceIdentity,
-  clock: Clock,
-  timeoutMs: number,
-): Member {
-  const audio = camera.audio ?? false;
-  const common = {
-    identity,
-    name: identity.name,
-    ...(camera.number !== undefined && { wantedNumber: camera.number }),
-  };
-  if (url.protocol === "file:") {
-    const path = fileURLToPath(url);
-    const device: Device = { ...common, kind: "file", input: () => fileInput(path, audio) };
-    return { device, check: async () => withProblem(device, await fileProblem(path)) };
-  }
-  if (url.protocol.startsWith("rtsp")) {
-    const input = rtspInput(camera.url, { transport: camera.transport ?? "tcp", audio, timeoutMs });
-    const device: Device = { ...common, kind: "rtsp", input: () => input };
-    return { device, check: async () => device };
-  }
-  const device = httpDevice(camera.url, common, clock, { audio, timeoutMs });
-  return { device, check: async () => device };
-}
-
-async function fileProblem(path: string): Promise<Device["problem"]> {
-  try {
-    await access(path);
-    return undefined;
-  } catch (error) {
-    return { code: "capture_failed", message: `The file ${path} cannot be read: ${messageOf(error)}.` };
+  #members(): Member[] {
+    return [...this.#configured, ...this.#added.values()];
   }
 }
 
