@@ -6,12 +6,13 @@ import { createHttpApp } from "./api/http-app.ts";
 import { type BoundAddress, Listener } from "./api/listener.ts";
 import { registerLiveRoutes } from "./api/live/routes.ts";
 import { registerMetricsRoutes } from "./api/metrics/routes.ts";
+import { registerOpenRpcRoutes } from "./api/openrpc/routes.ts";
 import { registerPageRoutes } from "./api/page/routes.ts";
 import { createRpcEndpoint, rpcSocketOptions } from "./api/rpc/endpoint.ts";
 import { Upgrades } from "./api/upgrades.ts";
+import { Accounts } from "./auth/accounts.ts";
 import { AnonymousAccess } from "./auth/anonymous.ts";
 import { Authenticator, apiKeyCredentials } from "./auth/authenticator.ts";
-import { Accounts } from "./auth/accounts.ts";
 import { ApiKeys, keyMigrations } from "./auth/keys.ts";
 import { LinkSigner } from "./auth/sign.ts";
 import { CameraSettingsService } from "./cameras/camera-settings.ts";
@@ -94,8 +95,8 @@ export class Hub {
   readonly #parts: Part[] = [];
   readonly #ringBudget: RingBudget;
   #service: ServiceNotifier | undefined;
-  #closed: Promise<"closed" | "timeout"> | undefined;
   #certificate: Certificate | undefined;
+  #closed: Promise<"closed" | "timeout"> | undefined;
 
   constructor(options: HubOptions) {
     this.#config = options.config;
@@ -128,7 +129,6 @@ export class Hub {
       bus.emit("clock.step", { stepUs });
     });
 
-    const data = createDataDir(config.dataDir);
     const { certFile, keyFile, caFile } = config.tls;
     if (certFile !== undefined && keyFile !== undefined) {
       const files = { certFile, keyFile, caFile };
@@ -136,6 +136,7 @@ export class Hub {
       this.#certificate = certificate;
       this.#started("certificate", () => certificate.close());
     }
+    const data = createDataDir(config.dataDir);
     const lock = lockDataDir(data.root);
     this.#started("lock of the data folder", () => lock.close());
     const eventsLog = log.child({ part: "event log" });
@@ -299,6 +300,7 @@ export class Hub {
       schedules,
       events,
       auth,
+      accounts: new Accounts({ keys, clock, log: log.child({ part: "accounts" }) }),
       links,
       version,
       log: log.child({ part: "rpc" }),
@@ -309,7 +311,6 @@ export class Hub {
       accept: (socket, request) => rpc.handle(socket, request),
     });
     registerHealthRoutes({
-      accounts: new Accounts({ keys, clock, log: log.child({ part: "accounts" }) }),
       app,
       version,
       clock,
@@ -337,6 +338,7 @@ export class Hub {
     registerFileRoutes({ ...http, library, frameTimesCsv });
     const signLink = (path: string, lifetimeS: number): string => links.sign(path, lifetimeS);
     registerLiveRoutes({ ...http, upgrades, views: live, cameras, snapshots, signLink, clock });
+    registerOpenRpcRoutes({ app, version });
     registerPageRoutes({ app });
     const listener = new Listener({
       app,
@@ -345,9 +347,9 @@ export class Hub {
       explicit: this.#listenIsExplicit,
       clock,
       log: log.child({ part: "listener" }),
+      certificate: this.#certificate,
     });
     this.#started("connections", async () => {
-      certificate: this.#certificate,
       if (ready) bus.emit("system.shutdown", { reason: "requested" });
       ready = false;
       await Promise.all([rpc.close(), live.close(), listener.close()]);
@@ -363,14 +365,14 @@ export class Hub {
     return { addresses, cameras: cameras.views() };
   }
 
-  /**
-   * Stops everything that was started, last first, within `shutdownSeconds`. A part that fails or hangs is named in
   /** Reads what may change while the hub runs: the TLS certificate. Never throws. */
   reload(): void {
     this.#log.info("asked to read the TLS certificate again");
     this.#certificate?.reload();
   }
 
+  /**
+   * Stops everything that was started, last first, within `shutdownSeconds`. A part that fails or hangs is named in
    * the log and does not keep the others from being closed. The same promise each time.
    */
   close(): Promise<"closed" | "timeout"> {

@@ -1,9 +1,11 @@
 export * from "./account-methods.ts";
 export * from "./camera-settings-methods.ts";
 export * from "./dialect.ts";
+export * from "./discovery-methods.ts";
 export * from "./errors.ts";
 export * from "./event-methods.ts";
 export * from "./limits.ts";
+export type { Method } from "./method.ts";
 export * from "./methods.ts";
 export * from "./notifications.ts";
 export * from "./read-params.ts";

@@ -2,7 +2,9 @@
 import { z } from "zod";
 import { accountMethods } from "./account-methods.ts";
 import { cameraSettingsMethods } from "./camera-settings-methods.ts";
+import { discoveryMethods } from "./discovery-methods.ts";
 import { eventMethods } from "./event-methods.ts";
+import { externalStreamMethods } from "./external-stream-methods.ts";
 import { method } from "./method.ts";
 import * as results from "./results.ts";
 import { scheduleMethods } from "./schedule-methods.ts";
@@ -101,9 +103,11 @@ export const methods = {
     },
     results.exportedSchema,
   ),
-  ...cameraSettingsMethods,
   ...accountMethods,
+  ...cameraSettingsMethods,
+  ...discoveryMethods,
   ...eventMethods,
+  ...externalStreamMethods,
   ...scheduleMethods,
   ...storageMethods,
   ...streamMethods,

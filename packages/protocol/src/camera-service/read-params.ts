@@ -9,6 +9,11 @@ const aliases: Readonly<Record<string, readonly string[]>> = {
   recording_id: ["session_id"],
 };
 
+/** Older spellings of a parameter. */
+export function otherNamesOf(parameter: string): readonly string[] {
+  return aliases[parameter] ?? [];
+}
+
 /** Names under which any call may carry a credential. */
 export const tokenNames = ["auth_token", "token"] as const;
 
@@ -51,7 +56,7 @@ export function readParams<M extends MethodName>(method: M, params: unknown): Pa
   const issue = parsed.error.issues[0];
   const name = issue?.path.map(String).join(".") ?? "params";
   const rule = issue?.message ?? "is not valid";
-  const missing = issue?.code === "invalid_type" && namedParams(method, params)[name] === undefined;
+  const missing = issue !== undefined && namedParams(method, params)[name] === undefined;
   throw invalid(missing ? `${name} is required` : `${name}: ${rule}`, name, rule);
 }
 

@@ -82,12 +82,15 @@ export function readTimestampUs(value: unknown): number | undefined {
 }
 
 /** A point in time; the result is epoch microseconds. */
-export const timestampUs = z.union([z.string().max(64), z.number()]).transform((value, context) => {
-  const us = readTimestampUs(value);
-  if (us !== undefined) return us;
-  context.addIssue({ code: "custom", message: "must be ISO 8601, or seconds since 1970" });
-  return z.NEVER;
-});
+export const timestampUs = z
+  .union([z.string().max(64), z.number()])
+  .transform((value, context) => {
+    const us = readTimestampUs(value);
+    if (us !== undefined) return us;
+    context.addIssue({ code: "custom", message: "must be ISO 8601, or seconds since 1970" });
+    return z.NEVER;
+  })
+  .meta({ title: "time" });
 
 /** ISO 8601 UTC with milliseconds and `Z`. */
 export function isoOf(us: number): string {

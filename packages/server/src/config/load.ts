@@ -25,7 +25,7 @@ export interface ConfigSources {
 }
 
 /** Names in our environment prefix that are not settings of the hub: the file itself, and the CLI's. */
-const otherNames = new Set(["OCELLI_CONFIG", "OCELLI_URL", "OCELLI_API_KEY"]);
+export const otherNames: ReadonlySet<string> = new Set(["OCELLI_CONFIG", "OCELLI_URL", "OCELLI_API_KEY"]);
 
 type Tree = { [key: string]: unknown };
 

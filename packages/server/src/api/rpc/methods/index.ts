@@ -4,8 +4,10 @@ import { accountImplementations } from "./accounts.ts";
 import { cameraSettingsImplementations } from "./camera-settings.ts";
 import { getCameraCapabilities, getCameraList, getCameraStatus } from "./cameras.ts";
 import { controlImplementations } from "./controls.ts";
+import { discover } from "./discover.ts";
 import { eventImplementations } from "./events.ts";
 import { exportRecording } from "./exports.ts";
+import { externalStreamImplementations } from "./external-streams.ts";
 import {
   deleteRecording,
   deleteSnapshot,
@@ -39,10 +41,12 @@ export const implementations: MethodTable = {
   delete_recording: deleteRecording,
   delete_snapshot: deleteSnapshot,
   export_recording: exportRecording,
-  ...cameraSettingsImplementations,
+  "rpc.discover": discover,
   ...accountImplementations,
+  ...cameraSettingsImplementations,
   ...controlImplementations,
   ...eventImplementations,
+  ...externalStreamImplementations,
   ...scheduleImplementations,
   ...storageImplementations,
   ...streamImplementations,
