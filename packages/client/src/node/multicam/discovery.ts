@@ -1,0 +1,54 @@
+/** Finds devices by mDNS (spec section 10). Sends multicast: only ever called because somebody asked for it. */
+import type { Service, ServiceConfig } from "bonjour-service";
+import { sleep } from "../../waiting.ts";
+import type { DeviceAddress } from "./device.ts";
+
+export interface DiscoveryOptions {
+  readonly seconds?: number | undefined;
+  readonly interface?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** More answers than any fleet has devices. */
+const maxFound = 10_000;
+
+/** @throws the signal's reason */
+export async function discoverDevices(options: DiscoveryOptions = {}): Promise<readonly DeviceAddress[]> {
+  // Not loaded by those who never look for devices.
+  const { default: Bonjour } = await import("bonjour-service");
+  const found = new Map<string, DeviceAddress>();
+  const failed = Promise.withResolvers<never>();
+  failed.promise.catch(() => undefined);
+  // `interface` is of multicast-dns below it, and not in its types.
+  const where: Partial<ServiceConfig> & { readonly interface?: string } =
+    options.interface === undefined ? {} : { interface: options.interface };
+  const bonjour = new Bonjour(where, (error: Error) => failed.reject(error));
+  try {
+    const browser = bonjour.find({ type: "multicam", protocol: "tcp" }, (service: Service) => {
+      const address = addressOf(service);
+      if (address !== undefined && found.size < maxFound) found.set(service.name, address);
+    });
+    browser.update();
+    await Promise.race([sleep(options.seconds ?? 5, options.signal), failed.promise]);
+    browser.stop();
+    return [...found.values()];
+  } finally {
+    await new Promise<void>((resolve) => bonjour.destroy(() => resolve()));
+  }
+}
+
+/** Controllers take the first IPv4 address. */
+function addressOf(service: Service): DeviceAddress | undefined {
+  const host =
+    service.addresses?.find((address) => /^\d+\.\d+\.\d+\.\d+$/.test(address)) ?? service.addresses?.[0];
+  if (host === undefined || !(service.port > 0 && service.port < 65_536)) return undefined;
+  const txt: unknown = service.txt;
+  const deviceId = typeof txt === "object" && txt !== null && "deviceid" in txt ? txt.deviceid : undefined;
+  const named = typeof txt === "object" && txt !== null && "deviceId" in txt ? txt.deviceId : deviceId;
+  return {
+    host,
+    port: service.port,
+    name: service.name.slice(0, 200),
+    ...(typeof named === "string" && named !== "" ? { deviceId: named.slice(0, 200) } : {}),
+  };
+}
