@@ -16,7 +16,7 @@ const floors = [
   ["capture", "library", "webhooks"],
   ["cameras"],
   ["recording", "snapshots", "live"],
-  ["auth"],
+  ["auth", "external-streams"],
   ["metrics"],
   ["api"],
   ["doctor"],

@@ -32,6 +32,10 @@ import { EventLog } from "./event-log/event-log.ts";
 import { openEventDatabase } from "./event-log/store.ts";
 import { EventBus } from "./events/bus.ts";
 import type { CameraView } from "./events/catalogue.ts";
+import { ExternalStreams } from "./external-streams/external-streams.ts";
+import { externalStreamMigrations, externalStreamStore } from "./external-streams/store.ts";
+import { probeStream } from "./external-streams/stream-probe.ts";
+import { StreamSearch } from "./external-streams/stream-search.ts";
 import { findFfmpeg } from "./ffmpeg/skills.ts";
 import { HealthProblems } from "./health/problems.ts";
 import { MediaLibrary } from "./library/library.ts";
@@ -162,6 +166,7 @@ export class Hub {
       ...cameraMigrations,
       ...retentionMigrations,
       ...scheduleMigrations,
+      ...externalStreamMigrations,
     ]);
     this.#started("database", () => database.close());
     const keys = new ApiKeys({ database, clock });
@@ -203,8 +208,20 @@ export class Hub {
     this.#started("retention", () => retention.close());
     signal?.throwIfAborted();
 
+    const network = new NetworkProvider({ clock, cameras: config.cameras.map(networkCamera) });
+    const streamStore = externalStreamStore(database);
+    const streamLog = log.child({ part: "external streams" });
+    const externalStreams = new ExternalStreams({
+      ...{ store: streamStore, provider: network, bus, clock, log: streamLog },
+      probe: (device, signal) =>
+        probeStream(device, {
+          ...{ clock, ffprobe: ffmpeg.ffprobe, signal },
+          timeoutMs: config.capture.startTimeoutSeconds * 1000,
+        }),
+    });
+    this.#started("external streams", () => externalStreams.close());
     const cameras = new CameraRegistry({
-      providers: providersOf(config, clock, log),
+      providers: [...localProviders(config, clock, log), network],
       virtual: { provider: virtualProvider(config), mode: config.virtualCamera },
       database,
       bus,
@@ -282,6 +299,14 @@ export class Hub {
       maxPreRollS: config.capture.ringSeconds,
     });
 
+    externalStreams.start({ cameras, recordings });
+    const streamSearch = new StreamSearch({
+      finders: [],
+      ...{ store: streamStore, bus, clock, log: streamLog },
+    });
+    this.#started("search for streams", () => streamSearch.close());
+    streamSearch.start();
+
     let ready = false;
     const app = createHttpApp({ log: log.child({ part: "http" }) });
     const upgrades = new Upgrades({ clock, log: log.child({ part: "websocket" }) });
@@ -298,6 +323,8 @@ export class Hub {
       retention,
       cameraSettings,
       schedules,
+      externalStreams,
+      streamSearch,
       events,
       auth,
       accounts: new Accounts({ keys, clock, log: log.child({ part: "accounts" }) }),
@@ -437,14 +464,14 @@ async function closeApp(app: FastifyInstance): Promise<void> {
   await app.close();
 }
 
-function providersOf(config: Config, clock: Clock, log: Log) {
+function localProviders(config: Config, clock: Clock, log: Log) {
+  if (!config.devices.v4l2) return [];
   const v4l2 = new V4l2Provider({
     clock,
     log: log.child({ part: "v4l2" }),
     rescanIntervalMs: config.devices.rescanSeconds * 1000,
   });
-  const network = new NetworkProvider({ clock, cameras: config.cameras.map(networkCamera) });
-  return config.devices.v4l2 ? [v4l2, network] : [network];
+  return [v4l2];
 }
 
 function networkCamera({ url, name, number, transport, audio }: NetworkCameraConfig) {

@@ -45,6 +45,9 @@ export const dottedTopics = [
   "schedule.changed",
   "schedule.missed",
   "retention.deleted",
+  "stream.added",
+  "stream.removed",
+  "stream.discovered",
   "clock.step",
   "export.progress",
 ] as const;

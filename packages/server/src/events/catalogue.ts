@@ -71,6 +71,44 @@ export interface ScheduleView {
   readonly reason?: string;
 }
 
+/** A network stream that was added while the hub ran, or that the configuration names. URLs are without credentials. */
+export interface ExternalStreamView {
+  readonly url: string;
+  readonly name: string;
+  readonly type: "generic_rtsp" | "skydio_stanag4609";
+  readonly source: "added" | "configuration";
+  /** `undefined` before the cameras have started. */
+  readonly cameraId: string | undefined;
+  readonly status: CameraStatus;
+  readonly reason: string | undefined;
+  readonly addedAtUs: number | undefined;
+  readonly lastSeenUs: number | undefined;
+  /** What it gave when it was last looked at. */
+  readonly facts:
+    | {
+        readonly codec: string;
+        readonly width: number;
+        readonly height: number;
+        readonly fps: number;
+        readonly audio: boolean;
+      }
+    | undefined;
+}
+
+/** A stream, or a camera that tells of none, found in the network by a search. */
+export interface DiscoveredStream {
+  /** Of the stream; of the camera's own service where the stream's is not told. */
+  readonly url: string;
+  readonly name: string;
+  readonly type: "generic_rtsp" | "skydio_stanag4609";
+  readonly status: "DISCOVERED" | "ERROR";
+  /** Why there is no stream to be had. */
+  readonly reason?: string;
+  readonly discoveredAtUs: number;
+  readonly lastSeenUs: number;
+  readonly capabilities: Readonly<Record<string, unknown>>;
+}
+
 export type Severity = "ok" | "warning" | "critical";
 
 /** Something that is wrong with the hub's surroundings, for as long as it is. */
@@ -115,6 +153,10 @@ export interface EventCatalogue {
   "schedule.missed": { schedule: ScheduleView };
   /** What one pass deleted, and which limits asked for it: `age`, `size`, `free`. */
   "retention.deleted": { recordings: number; snapshots: number; bytes: number; reasons: readonly string[] };
+  "stream.added": { stream: ExternalStreamView };
+  "stream.removed": { stream: ExternalStreamView };
+  /** A search found these, which the one before it had not. */
+  "stream.discovered": { streams: readonly DiscoveredStream[] };
   "clock.step": { stepUs: number };
   /** Ready: the first scan of cameras is done and every address is served. */
   "system.startup": { version: string };

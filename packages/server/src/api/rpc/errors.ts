@@ -71,7 +71,7 @@ export function wireError(
   const { condition } = failure;
   const { code, message } = wireForm(names, condition, subjectOf(failure, context));
   const suggestion = suggestions[condition];
-  const resource = resourceOf(condition, context.method);
+  const resource = stringIn(failure.details, "resource") ?? resourceOf(condition, context.method);
   const reason = maskSecrets(failure.reason);
   return {
     code,
@@ -80,6 +80,8 @@ export function wireError(
       ...wireDetails(failure.details),
       code: condition,
       ...(reason === "" ? {} : { reason, details: reason }),
+      // Clients tell a feature that is switched off by this word.
+      ...(failure.details.reason === "feature_disabled" ? { reason: "feature_disabled" } : {}),
       ...(suggestion === undefined ? {} : { suggestion }),
       ...(resource === undefined ? {} : { resource }),
       request_id: context.requestId,
@@ -115,6 +117,7 @@ function subjectOf(
     case "method_not_found":
       return context.method === undefined ? undefined : shortened(context.method);
     case "file_not_found": {
+      if (failure.details.resource === "stream") return failure.reason;
       const name = stringIn(failure.details, "filename");
       const kind = context.method?.includes("snapshot") === true ? "Snapshot" : "Recording";
       return `${kind} file not found${name === undefined ? "" : `: ${name}`}`;

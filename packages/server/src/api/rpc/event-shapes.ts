@@ -15,6 +15,7 @@ import { nodeOf } from "./node-of.ts";
 import type { RpcServices } from "./services.ts";
 import { announcedCamera, cameraNames, roundedS } from "./shapes-camera.ts";
 import { recordingAnnounced } from "./shapes-media.ts";
+import { foundStream } from "./shapes-stream.ts";
 
 export interface ShapeContext {
   readonly names: Names;
@@ -57,6 +58,9 @@ const topicsByEvent: Readonly<Record<EventName, readonly [DottedTopic, ...Topic[
   "schedule.changed": ["schedule.changed"],
   "schedule.missed": ["schedule.missed"],
   "retention.deleted": ["retention.deleted"],
+  "stream.added": ["stream.added"],
+  "stream.removed": ["stream.removed"],
+  "stream.discovered": ["stream.discovered"],
   "clock.step": ["clock.step"],
   "system.startup": ["system.startup"],
   "system.shutdown": ["system.shutdown"],
@@ -83,6 +87,7 @@ export function cameraOf({ payload }: EventRecord): string | undefined {
   if ("camera" in payload) return payload.camera.id;
   if ("recording" in payload) return payload.recording.cameraId;
   if ("schedule" in payload) return payload.schedule.cameraId;
+  if ("stream" in payload) return payload.stream.cameraId;
   return "cameraId" in payload ? payload.cameraId : undefined;
 }
 
@@ -144,6 +149,17 @@ function shapesOf(record: EventRecord, context: ShapeContext): [Topic, Data][] {
       const counts = { recordings_removed: recordings, snapshots_removed: snapshots, space_freed: bytes };
       return [["retention.deleted", { ...counts, reasons }]];
     }
+    case "stream.added":
+    case "stream.removed": {
+      const { stream } = record.payload;
+      const { cameraId, url, name, type } = stream;
+      const facts = { stream_url: url, stream_name: name, stream_type: type };
+      return [[record.name, { ...(cameraId === undefined ? {} : named(cameraId)), ...facts }]];
+    }
+    case "stream.discovered":
+      return [
+        ["stream.discovered", { streams: record.payload.streams.map((one) => foundStream(one, undefined)) }],
+      ];
     case "clock.step":
       return [["clock.step", { step_seconds: record.payload.stepUs / 1e6 }]];
     case "system.startup":

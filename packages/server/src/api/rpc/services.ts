@@ -6,6 +6,8 @@ import type { CameraSettingsService } from "../../cameras/camera-settings.ts";
 import type { Cameras } from "../../cameras/contract.ts";
 import type { Clock } from "../../clock/clock.ts";
 import type { Events } from "../../event-log/contract.ts";
+import type { ExternalStreams } from "../../external-streams/external-streams.ts";
+import type { StreamSearch } from "../../external-streams/stream-search.ts";
 import type { Library } from "../../library/contract.ts";
 import type { Retention } from "../../library/retention.ts";
 import type { StorageReport } from "../../library/storage-report.ts";
@@ -31,6 +33,8 @@ export interface HubFigures {
 export interface RpcServices {
   readonly cameras: Cameras;
   readonly cameraSettings: Pick<CameraSettingsService, "get" | "set">;
+  readonly externalStreams: Pick<ExternalStreams, "add" | "remove" | "list">;
+  readonly streamSearch: Pick<StreamSearch, "search" | "setInterval" | "known">;
   readonly recordings: Recordings;
   readonly schedules: Pick<Schedules, "add" | "list" | "cancel">;
   readonly snapshots: Snapshots;

@@ -7,7 +7,7 @@ import { cameraView } from "./fakes.ts";
 
 export function fakeManagement(): Pick<
   RpcServices,
-  "cameraSettings" | "storageReport" | "retention" | "schedules"
+  "cameraSettings" | "storageReport" | "retention" | "schedules" | "externalStreams" | "streamSearch"
 > {
   const policies: ScopedPolicy[] = [];
   const schedules: Schedule[] = [];
@@ -19,6 +19,24 @@ export function fakeManagement(): Pick<
   });
   return {
     cameraSettings: { get: current, set: current },
+    externalStreams: {
+      async add() {
+        throw new OcelliError("unsupported", "No streams here.");
+      },
+      async remove() {
+        throw new OcelliError("unsupported", "No streams here.");
+      },
+      list: () => [],
+    },
+    streamSearch: {
+      known: [],
+      async search() {
+        throw new OcelliError("unsupported", "No search here.");
+      },
+      setInterval() {
+        throw new OcelliError("unsupported", "No search here.");
+      },
+    },
     schedules: {
       add(request) {
         const schedule: Schedule = {
