@@ -1,5 +1,10 @@
 import type { FastifyInstance } from "fastify";
 import { Certificate } from "./api/edge/certificate.ts";
+import { Clients } from "./api/edge/clients.ts";
+import { registerHttpLimits } from "./api/edge/http-limits.ts";
+import { Origins, registerCors } from "./api/edge/origins.ts";
+import { ownHosts } from "./api/edge/own-hosts.ts";
+import { RateLimits } from "./api/edge/rate-limits.ts";
 import { registerFileRoutes } from "./api/files/routes.ts";
 import { registerHealthRoutes } from "./api/health/routes.ts";
 import { createHttpApp } from "./api/http-app.ts";
@@ -171,12 +176,16 @@ export class Hub {
     this.#started("database", () => database.close());
     const keys = new ApiKeys({ database, clock });
     const links = new LinkSigner({ clock });
+    const clients = new Clients(config.security.trustedProxies);
+    const isOwnHost = ownHosts(config.security.allowedHosts);
     const auth = new Authenticator({
       kinds: [apiKeyCredentials(keys)],
       anonymous: new AnonymousAccess(config.anonymous),
       links,
       clock,
       log: log.child({ part: "auth" }),
+      addressOf: (request) => clients.addressOf(request),
+      isOwnHost,
     });
 
     const library = await MediaLibrary.open({
@@ -310,6 +319,17 @@ export class Hub {
     let ready = false;
     const app = createHttpApp({ log: log.child({ part: "http" }) });
     const upgrades = new Upgrades({ clock, log: log.child({ part: "websocket" }) });
+    const origins = new Origins({ allowed: config.security.allowedOrigins, clients, isOwnHost });
+    const rateLimits = new RateLimits({ clock, ...config.rateLimit });
+    registerCors(app, origins);
+    registerHttpLimits({ app, limits: rateLimits, clients, authorize });
+    const upgrades = new Upgrades({
+      clock,
+      log: log.child({ part: "websocket" }),
+      originAllowed: (_origin, request) => origins.allows(request),
+      // Room for viewers, and for those who are told that there is no place.
+      maxSockets: config.connections.max + 1024,
+    });
     const authorize = auth.identify.bind(auth);
     const live = new LiveViews({ cameras, clock });
     const metrics = new Metrics({ version });
@@ -328,6 +348,10 @@ export class Hub {
       events,
       auth,
       accounts: new Accounts({ keys, clock, log: log.child({ part: "accounts" }) }),
+      rateLimits,
+      clients,
+      maxConnections: config.connections.max,
+      maxNewcomersPerAddress: config.connections.unauthenticatedPerAddress,
       links,
       version,
       log: log.child({ part: "rpc" }),
@@ -374,6 +398,7 @@ export class Hub {
       explicit: this.#listenIsExplicit,
       clock,
       log: log.child({ part: "listener" }),
+      requestTimeoutMs: config.connections.requestSeconds * 1000,
       certificate: this.#certificate,
     });
     this.#started("connections", async () => {

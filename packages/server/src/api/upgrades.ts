@@ -32,7 +32,8 @@ interface Entry {
 export class Upgrades {
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #originAllowed: (origin: string) => boolean;
+  readonly #originAllowed: (origin: string, request: IncomingMessage) => boolean;
+  readonly #maxSockets: number;
   readonly #entries: Entry[] = [];
   readonly #sockets = new Set<WebSocket>();
   readonly #invalid = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: 1024 });
@@ -42,11 +43,14 @@ export class Upgrades {
     readonly clock: Clock;
     readonly log: Log;
     /** Pages of refused origins get HTTP 403. All are allowed by default; without an Origin always. */
-    readonly originAllowed?: (origin: string) => boolean;
+    readonly originAllowed?: (origin: string, request: IncomingMessage) => boolean;
+    /** Open sockets of all kinds; further ones get HTTP 503. No limit by default. */
+    readonly maxSockets?: number;
   }) {
     this.#clock = options.clock;
     this.#log = options.log;
     this.#originAllowed = options.originAllowed ?? (() => true);
+    this.#maxSockets = options.maxSockets ?? Number.POSITIVE_INFINITY;
   }
 
   /** How many sockets are open. */
@@ -70,15 +74,12 @@ export class Upgrades {
   handle(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     // Until the handshake is done nobody else listens for errors of this socket.
     socket.on("error", () => socket.destroy());
-    const { origin } = request.headers;
-    const refusal =
-      this.#closing !== undefined
-        ? "503 Service Unavailable"
-        : origin !== undefined && !this.#originAllowed(origin)
-          ? "403 Forbidden"
-          : undefined;
+    const refusal = this.#refusalOf(request);
     if (refusal !== undefined) {
-      socket.end(`HTTP/1.1 ${refusal}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+      const { status, text, headers = "" } = refusal;
+      socket.end(
+        `HTTP/1.1 ${status}\r\n${headers}Connection: close\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
+      );
       return;
     }
     const found = this.#find(pathOf(request));
@@ -98,6 +99,28 @@ export class Upgrades {
         webSocket.close(1011, "Internal error");
       }
     });
+  }
+
+  #refusalOf(
+    request: IncomingMessage,
+  ): { readonly status: string; readonly text: string; readonly headers?: string } | undefined {
+    const { origin } = request.headers;
+    if (this.#closing !== undefined)
+      return { status: "503 Service Unavailable", text: "The hub is shutting down" };
+    if (origin !== undefined && !this.#originAllowed(origin, request)) {
+      return {
+        status: "403 Forbidden",
+        text: "Pages of this site may not connect: it is not in the setting security.allowedOrigins",
+      };
+    }
+    if (this.#sockets.size >= this.#maxSockets) {
+      return {
+        status: "503 Service Unavailable",
+        text: `All ${this.#maxSockets} places for connections are taken; try again later`,
+        headers: "Retry-After: 5\r\n",
+      };
+    }
+    return undefined;
   }
 
   /** Closes every socket with 1001 "Server shutdown"; those that do not answer in time are cut. */

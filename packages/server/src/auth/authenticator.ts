@@ -56,6 +56,10 @@ export interface AuthenticatorOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly guard?: GuardOptions;
+  /** The client's address, for the guard against guessing; the socket's peer by default. */
+  readonly addressOf?: (request: IncomingMessage) => string;
+  /** Whether a `Host` header names this hub; without rights of its network otherwise. All do by default. */
+  readonly isOwnHost?: (host: string | undefined) => boolean;
 }
 
 export class Authenticator {
@@ -64,6 +68,8 @@ export class Authenticator {
   readonly #links: LinkSigner;
   readonly #log: Log;
   readonly #guard: GuessingGuard;
+  readonly #addressOf: (request: IncomingMessage) => string;
+  readonly #isOwnHost: (host: string | undefined) => boolean;
   /**
    * Hashes of credentials that were right before, the longest unused first. They are verified each time, but do not
    * wait: a client with a stale key must not hold up the others behind its address. Nothing is told by that to
@@ -78,6 +84,8 @@ export class Authenticator {
     this.#links = options.links;
     this.#log = options.log;
     this.#guard = new GuessingGuard(options.clock, options.guard);
+    this.#addressOf = options.addressOf ?? ((request) => request.socket.remoteAddress ?? "unknown");
+    this.#isOwnHost = options.isOwnHost ?? (() => true);
   }
 
   /**
@@ -127,10 +135,10 @@ export class Authenticator {
 
   /**
    * Who the sender of `request` is without a credential. A page of another site does not get the rights of the
-   * network its visitor happens to sit in.
+   * network its visitor happens to sit in, nor does one whose name was made to point here (DNS rebinding).
    */
   anonymous(request: IncomingMessage): Identity | undefined {
-    if (isForeignPage(request)) return undefined;
+    if (isForeignPage(request) || !this.#isOwnHost(request.headers.host)) return undefined;
     return this.#anonymous.identityFor(request.socket.remoteAddress);
   }
 
@@ -139,11 +147,11 @@ export class Authenticator {
    * network. A wrong credential counts as none. Never throws.
    */
   async identify(request: IncomingMessage): Promise<Identity | undefined> {
-    const address = request.socket.remoteAddress;
+    const address = this.#addressOf(request);
     const credential = credentialIn(request);
     if (credential !== undefined) {
       try {
-        return await this.verify(credential, { address: address ?? "unknown" });
+        return await this.verify(credential, { address });
       } catch (error) {
         this.#log.debug(
           { peer: address, reason: messageOf(error) },
@@ -175,7 +183,7 @@ function credentialIn(request: IncomingMessage): string | undefined {
 function isForeignPage({ headers: { origin, host } }: IncomingMessage): boolean {
   if (origin === undefined) return false;
   try {
-    return new URL(origin).host !== host;
+    return new URL(origin).host !== host?.toLowerCase();
   } catch {
     return true;
   }

@@ -4,7 +4,7 @@
  */
 import { OcelliError } from "@ocelli/protocol";
 import type { Clock } from "../clock/clock.ts";
-import { plainAddress } from "./anonymous.ts";
+import { plainAddress } from "./networks.ts";
 
 export interface GuardOptions {
   /** Failures without any delay. Default 10. */

@@ -55,6 +55,20 @@ const cameraUrl = z
     "must start with rtsp://, rtsps://, http://, https:// or file://",
   );
 
+const origin = z
+  .string()
+  .regex(
+    /^(\*|https?:\/\/[^\s/?#@*]+)$/i,
+    "must be a site without a path, such as https://cam.example.org, or * for every site",
+  );
+
+const hostName = z
+  .string()
+  .regex(
+    /^(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*$/i,
+    "must be a name without port, such as cam.example.org or *.example.org",
+  );
+
 export const networkCameraSchema = z.strictObject({
   url: cameraUrl,
   name: z.string().min(1).max(100).optional(),
@@ -294,6 +308,49 @@ export const configSchema = z.strictObject({
         z.array(network).default([]),
         "From which networks GET /metrics may be read without a key, judged by the socket's address",
       ),
+    })
+    .prefault({}),
+  security: z
+    .strictObject({
+      allowedOrigins: described(
+        z.array(origin).default(["*"]),
+        "Sites whose pages may talk to the hub with a credential, such as https://cam.example.org; * for every site. The hub's own page always may",
+      ),
+      allowedHosts: described(
+        z.array(hostName).default([]),
+        "Further names this hub is reached by (addresses, localhost, the machine's own and *.local names go without saying): pages and programs that ask for another one are not let in without a key",
+      ),
+      trustedProxies: described(
+        z.array(network).default([]),
+        "Reverse proxies whose X-Forwarded-For, -Proto and -Host are believed; never for clients without a key",
+      ),
+    })
+    .prefault({}),
+  rateLimit: z
+    .strictObject({
+      connectionPerMinute: described(
+        z.number().int().min(0).max(1_000_000).default(0),
+        "Calls one connection may make in a minute, all at once or spread; 0 for no limit. Admins are not limited",
+        { unit: "calls" },
+      ),
+      addressPerMinute: described(
+        z.number().int().min(0).max(1_000_000).default(0),
+        "Calls and HTTP requests of one address (IPv6: one /64 network) in a minute; 0 for no limit. Admins are not limited",
+        { unit: "calls" },
+      ),
+    })
+    .prefault({}),
+  connections: z
+    .strictObject({
+      max: described(
+        z.number().int().min(1).max(200_000).default(20_000),
+        "WebSocket connections at a time; 16 more are kept for admins who send their key with the upgrade",
+      ),
+      unauthenticatedPerAddress: described(
+        z.number().int().min(0).max(200_000).default(1000),
+        "Connections of one address that have no rights yet; 0 for no limit",
+      ),
+      requestSeconds: seconds(30, "How long an HTTP request or TLS handshake may take to arrive", 1, 600),
     })
     .prefault({}),
   webhooks: described(

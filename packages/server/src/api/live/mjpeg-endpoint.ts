@@ -41,6 +41,7 @@ export async function serveMjpeg(
     }
     writePart(response, picture);
     // The response itself does not know: what is written while corked is not held against the socket.
+        ...corsOf(reply),
     if (socket.writableNeedDrain) await drained(socket, signal, clock, views.stallTimeoutMs);
   };
   try {
@@ -64,6 +65,14 @@ function writePart(response: ServerResponse, { jpeg, capturedAtUs }: JpegPicture
   response.cork();
   response.write(
     `Content-Type: image/jpeg\r\nContent-Length: ${jpeg.length}\r\nX-Timestamp: ${secondsText(capturedAtUs)}\r\n\r\n`,
+/** What was already said to browsers about pages of other sites; a reply taken over would lose it. */
+function corsOf(reply: FastifyReply): Record<string, string> {
+  const said = Object.entries(reply.getHeaders());
+  return Object.fromEntries(
+    said.flatMap(([name, value]) => (/^(access-control-|vary$)/.test(name) ? [[name, String(value)]] : [])),
+  );
+}
+
   );
   response.write(jpeg);
   response.write(`\r\n--${boundary}\r\n`);

@@ -61,6 +61,7 @@ export class Dispatcher {
       session.dialect = afterMethod(session.dialect, member.method);
       if (!isMethodName(member.method)) throw new RpcError("method_not_found", "There is no such method.");
       outcome = {
+      this.#limitRate(member.method, session);
         result: await this.#run(member.method, member, session, {
           send,
           hold,
@@ -140,6 +141,13 @@ export class Dispatcher {
 
   /** A credential in an ordinary call counts when the connection has none of its own. */
   async #authenticateBy(token: string, session: Session): Promise<void> {
+  /** Admins must be able to put things right; guessing by `authenticate` has a guard of its own. */
+  #limitRate(method: MethodName, { identity, address, allowance }: Session): void {
+    const isAdmin = identity?.role === "admin" && identity.method !== "anonymous";
+    if (isAdmin || method === "authenticate") return;
+    this.#services.rateLimits?.admit(address, allowance);
+  }
+
     const { identity } = session;
     const nowUs = this.#services.clock.wallUs();
     if (identity !== undefined && identity.method !== "anonymous" && !isExpired(identity, nowUs)) return;

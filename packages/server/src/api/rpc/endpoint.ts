@@ -14,8 +14,11 @@ import {
   welcomeSubprotocol,
 } from "@ocelli/protocol/camera-service";
 import type { WebSocket } from "ws";
+import { roleIncludes } from "../../auth/identity.ts";
 import { HeldStreams } from "../../live/held-streams.ts";
 import type { DroppedConnections } from "../../metrics/hub-metrics.ts";
+import { Clients } from "../edge/clients.ts";
+import { Newcomers } from "../edge/newcomers.ts";
 import { initialCameraText, notification } from "./announcer.ts";
 import { Connection, type ConnectionLimits, defaultConnectionLimits } from "./connection.ts";
 import { Dispatcher } from "./dispatcher.ts";
@@ -28,9 +31,13 @@ import { Subscriptions } from "./subscriptions.ts";
 export interface RpcEndpointOptions extends Omit<RpcServices, "subscriptions" | "hub" | "heldStreams"> {
   /** Shown in `server_welcome`. */
   readonly version: string;
-  /** Default 20,000; further ones are closed with 1013. */
+  /** Default 20,000; further ones are closed with 1013. A few more are kept for admins. */
   readonly maxConnections?: number;
   readonly dialect?: DialectSettings;
+  /** Connections of one address that have shown no credential; further ones are closed with 1013. Default: no limit. */
+  readonly maxNewcomersPerAddress?: number;
+  /** Where requests come from; the socket says it by default. */
+  readonly clients?: Clients;
   readonly limits?: Partial<ConnectionLimits>;
   /** Told of each request and how it went. */
   readonly onRequest?: RequestListener;
@@ -54,6 +61,9 @@ export const rpcSocketOptions = {
 } as const;
 
 export function createRpcEndpoint(options: RpcEndpointOptions): RpcEndpoint {
+/** Places beyond the limit for admins whose key comes with the upgrade: they may have to put things right. */
+const placesForAdmins = 16;
+
   return new Endpoint(options);
 }
 
@@ -65,6 +75,9 @@ class Endpoint implements RpcEndpoint {
   readonly #dispatcher: Dispatcher;
   readonly #connections = new Set<Connection>();
   readonly #services: RpcServices;
+  readonly #heartbeat: Heartbeat;
+  readonly #clients: Clients;
+  readonly #newcomers: Newcomers;
   readonly #heldStreams: HeldStreams;
   readonly #subscriptions: Subscriptions;
   readonly #dropped = { slow: 0, silent: 0, refused: 0 };
@@ -79,6 +92,8 @@ class Endpoint implements RpcEndpoint {
     this.#maxConnections = options.maxConnections ?? 20_000;
     this.#subscriptions = new Subscriptions({
       events,
+    this.#clients = options.clients ?? new Clients();
+    this.#newcomers = new Newcomers(options.maxNewcomersPerAddress ?? 0);
       log,
       context: { services: options, version, startedAtMonoUs },
     });
@@ -107,8 +122,39 @@ class Endpoint implements RpcEndpoint {
       return;
     }
     if (this.#connections.size >= this.#maxConnections) {
-      this.#dropped.refused++;
-      socket.close(closeCodes.tryAgainLater, "Connection limit reached");
+      void this.#takeInAdmin(socket, request);
+      return;
+    }
+    this.#takeIn(socket, request);
+  }
+
+  /** With all places taken: an admin may still come in. */
+  async #takeInAdmin(socket: WebSocket, request: IncomingMessage): Promise<void> {
+    // What is sent meanwhile waits in the socket.
+    socket.pause();
+    const known = hasCredential(request) ? await this.#options.auth.identify(request) : undefined;
+    socket.resume();
+    const isAdmin = known !== undefined && roleIncludes(known.role, "admin") && known.method !== "anonymous";
+    const closing = this.#closing !== undefined;
+    if (isAdmin && !closing && this.#connections.size < this.#maxConnections + placesForAdmins)
+      this.#takeIn(socket, request);
+    else this.#refuse(socket, `Connection limit reached: ${this.#maxConnections} are open. Try again later.`);
+  }
+
+  #refuse(socket: WebSocket, reason: string): void {
+    this.#dropped.refused++;
+    socket.close(closeCodes.tryAgainLater, reason);
+    // One that does not answer the close must not keep its place among the sockets.
+    const cancel = this.#options.clock.after(this.#limits.closeWithinMs, () => socket.terminate());
+    socket.once("close", cancel);
+  }
+
+  #takeIn(socket: WebSocket, request: IncomingMessage): void {
+    const { auth, clock, log, version, rateLimits } = this.#options;
+    const address = this.#clients.addressOf(request);
+    const identity = auth.anonymous(request);
+    if (identity === undefined && !this.#newcomers.hasRoom(address)) {
+      this.#refuse(socket, "Too many connections from this address have not authenticated");
       return;
     }
     const { auth, clock, log, version } = this.#options;
@@ -116,10 +162,12 @@ class Endpoint implements RpcEndpoint {
     const query = new URLSearchParams(request.url?.split("?", 2)[1] ?? "");
     const session = new Session({
       address,
-      origin: originOf(request),
+      origin: this.#clients.originOf(request),
+      allowance: rateLimits?.allowance(),
       dialect: openingDialect(query, socket.protocol, this.#settings),
-      identity: auth.anonymous(request),
+      identity,
     });
+    if (identity === undefined) this.#newcomers.add(address, session);
     const connection = new Connection({
       socket,
       session,
@@ -135,6 +183,7 @@ class Endpoint implements RpcEndpoint {
         this.#connections.delete(connection);
         this.#subscriptions.remove(session);
         log.info(
+        this.#newcomers.remove(address, session);
           { peer: address, session: session.id, clients: this.#connections.size },
           "client disconnected",
         );
@@ -182,13 +231,6 @@ class Endpoint implements RpcEndpoint {
       connection.announce(text);
     }
   }
-}
-
-/** Of the address the client reached the hub by. */
-function originOf(request: IncomingMessage): string | undefined {
-  const { host } = request.headers;
-  const scheme = "encrypted" in request.socket ? "https" : "http";
-  return host !== undefined && /^[\w.:[\]-]{1,255}$/.test(host) ? `${scheme}://${host}` : undefined;
 }
 
 function hasCredential(request: IncomingMessage): boolean {

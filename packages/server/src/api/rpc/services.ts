@@ -16,6 +16,7 @@ import type { Log } from "../../log/log.ts";
 import type { Exports, Recordings } from "../../recording/contract.ts";
 import type { Schedules } from "../../recording/schedules.ts";
 import type { Snapshots } from "../../snapshots/contract.ts";
+import type { RateLimits } from "../edge/rate-limits.ts";
 import type { MachineFigures } from "./machine-figures.ts";
 import type { RequestFigures } from "./request-figures.ts";
 import type { Subscriptions } from "./subscriptions.ts";
@@ -45,6 +46,8 @@ export interface RpcServices {
   readonly auth: Authenticator;
   readonly accounts: Accounts;
   readonly links: LinkSigner;
+  /** None by default. */
+  readonly rateLimits?: Pick<RateLimits, "allowance" | "admit">;
   readonly events: Events;
   readonly subscriptions: Subscriptions;
   readonly hub: HubFigures;

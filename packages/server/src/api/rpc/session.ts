@@ -5,15 +5,19 @@
 import { randomUUID } from "node:crypto";
 import type { Dialect } from "@ocelli/protocol/camera-service";
 import { type Identity, isExpired } from "../../auth/identity.ts";
+import type { Allowance } from "../edge/rate-limits.ts";
+import type { Outgoing } from "./frame.ts";
 import { Gate } from "./gate.ts";
 import { Lanes } from "./lanes.ts";
 
 export class Session {
   readonly id = randomUUID();
-  /** Address of the peer, as the socket says it. */
+  /** Address of the client: the socket's peer, or what a trusted proxy says. */
   readonly address: string;
   /** `http://hub.local:8002`, as the client reached it, if it told. */
   readonly origin: string | undefined;
+  /** Calls it may make; `undefined` without a limit. */
+  readonly allowance: Allowance | undefined;
   readonly gate = new Gate();
   readonly lanes = new Lanes();
   /** Aborted when the connection ends. */
@@ -26,11 +30,13 @@ export class Session {
     readonly address: string;
     readonly origin?: string | undefined;
     readonly dialect: Dialect;
+    readonly allowance?: Allowance | undefined;
     readonly identity: Identity | undefined;
   }) {
     this.address = options.address;
     this.origin = options.origin;
     this.dialect = options.dialect;
+    this.allowance = options.allowance;
     this.identity = options.identity;
   }
 
