@@ -319,6 +319,7 @@ export class Hub {
     let ready = false;
     const app = createHttpApp({ log: log.child({ part: "http" }) });
     const upgrades = new Upgrades({ clock, log: log.child({ part: "websocket" }) });
+    const authorize = auth.identify.bind(auth);
     const origins = new Origins({ allowed: config.security.allowedOrigins, clients, isOwnHost });
     const rateLimits = new RateLimits({ clock, ...config.rateLimit });
     registerCors(app, origins);
@@ -330,7 +331,6 @@ export class Hub {
       // Room for viewers, and for those who are told that there is no place.
       maxSockets: config.connections.max + 1024,
     });
-    const authorize = auth.identify.bind(auth);
     const live = new LiveViews({ cameras, clock });
     const metrics = new Metrics({ version });
     const rpc = createRpcEndpoint({
@@ -348,11 +348,11 @@ export class Hub {
       events,
       auth,
       accounts: new Accounts({ keys, clock, log: log.child({ part: "accounts" }) }),
+      links,
       rateLimits,
       clients,
       maxConnections: config.connections.max,
       maxNewcomersPerAddress: config.connections.unauthenticatedPerAddress,
-      links,
       version,
       log: log.child({ part: "rpc" }),
     });
@@ -398,8 +398,8 @@ export class Hub {
       explicit: this.#listenIsExplicit,
       clock,
       log: log.child({ part: "listener" }),
-      requestTimeoutMs: config.connections.requestSeconds * 1000,
       certificate: this.#certificate,
+      requestTimeoutMs: config.connections.requestSeconds * 1000,
     });
     this.#started("connections", async () => {
       if (ready) bus.emit("system.shutdown", { reason: "requested" });

@@ -33,6 +33,7 @@ export async function serveMjpeg(
       started = true;
       reply.hijack();
       response.writeHead(200, {
+        ...corsOf(reply),
         "Content-Type": `multipart/x-mixed-replace; boundary=${boundary}`,
         "Cache-Control": "no-store",
         Connection: "close",
@@ -41,7 +42,6 @@ export async function serveMjpeg(
     }
     writePart(response, picture);
     // The response itself does not know: what is written while corked is not held against the socket.
-        ...corsOf(reply),
     if (socket.writableNeedDrain) await drained(socket, signal, clock, views.stallTimeoutMs);
   };
   try {
@@ -57,14 +57,6 @@ export async function serveMjpeg(
   else response.end();
 }
 
-/**
- * One part. Browsers show a picture when they see the boundary after it, so that boundary goes along at once
- * instead of with the next picture.
- */
-function writePart(response: ServerResponse, { jpeg, capturedAtUs }: JpegPicture): void {
-  response.cork();
-  response.write(
-    `Content-Type: image/jpeg\r\nContent-Length: ${jpeg.length}\r\nX-Timestamp: ${secondsText(capturedAtUs)}\r\n\r\n`,
 /** What was already said to browsers about pages of other sites; a reply taken over would lose it. */
 function corsOf(reply: FastifyReply): Record<string, string> {
   const said = Object.entries(reply.getHeaders());
@@ -73,6 +65,14 @@ function corsOf(reply: FastifyReply): Record<string, string> {
   );
 }
 
+/**
+ * One part. Browsers show a picture when they see the boundary after it, so that boundary goes along at once
+ * instead of with the next picture.
+ */
+function writePart(response: ServerResponse, { jpeg, capturedAtUs }: JpegPicture): void {
+  response.cork();
+  response.write(
+    `Content-Type: image/jpeg\r\nContent-Length: ${jpeg.length}\r\nX-Timestamp: ${secondsText(capturedAtUs)}\r\n\r\n`,
   );
   response.write(jpeg);
   response.write(`\r\n--${boundary}\r\n`);

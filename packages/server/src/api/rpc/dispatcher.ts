@@ -60,8 +60,8 @@ export class Dispatcher {
       if (isMalformed(member)) throw new RpcError(member.condition, member.reason);
       session.dialect = afterMethod(session.dialect, member.method);
       if (!isMethodName(member.method)) throw new RpcError("method_not_found", "There is no such method.");
-      outcome = {
       this.#limitRate(member.method, session);
+      outcome = {
         result: await this.#run(member.method, member, session, {
           send,
           hold,
@@ -134,13 +134,16 @@ export class Dispatcher {
     }
     this.#authorize(method, session);
     const params = readParams(method, request.params);
-    this.#learnNames(method, request, session);
-    const lane = implementation.lane?.(params, this.#services);
-    return lane === undefined ? perform(params) : session.lanes.run(lane, () => perform(params));
+    this.#learnNames(method, request, session, services.cameras);
+    const lane = implementation.lane?.(params, services);
+    if (lane === undefined) return perform(params, services);
+    return session.lanes.run(lane, async () => {
+      // Its turn may come long after it was allowed.
+      if (identity !== undefined) this.#assertCounts(identity, session);
+      return perform(params, services);
+    });
   }
 
-  /** A credential in an ordinary call counts when the connection has none of its own. */
-  async #authenticateBy(token: string, session: Session): Promise<void> {
   /** Admins must be able to put things right; guessing by `authenticate` has a guard of its own. */
   #limitRate(method: MethodName, { identity, address, allowance }: Session): void {
     const isAdmin = identity?.role === "admin" && identity.method !== "anonymous";
@@ -148,6 +151,8 @@ export class Dispatcher {
     this.#services.rateLimits?.admit(address, allowance);
   }
 
+  /** A credential in an ordinary call counts when the connection has none of its own. */
+  async #authenticateBy(token: string, session: Session): Promise<void> {
     const { identity } = session;
     const nowUs = this.#services.clock.wallUs();
     if (identity !== undefined && identity.method !== "anonymous" && !isExpired(identity, nowUs)) return;

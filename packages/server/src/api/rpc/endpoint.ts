@@ -15,6 +15,7 @@ import {
 } from "@ocelli/protocol/camera-service";
 import type { WebSocket } from "ws";
 import { roleIncludes } from "../../auth/identity.ts";
+import { limitedCameras } from "../../auth/limited-cameras.ts";
 import { HeldStreams } from "../../live/held-streams.ts";
 import type { DroppedConnections } from "../../metrics/hub-metrics.ts";
 import { Clients } from "../edge/clients.ts";
@@ -33,11 +34,11 @@ export interface RpcEndpointOptions extends Omit<RpcServices, "subscriptions" | 
   readonly version: string;
   /** Default 20,000; further ones are closed with 1013. A few more are kept for admins. */
   readonly maxConnections?: number;
-  readonly dialect?: DialectSettings;
   /** Connections of one address that have shown no credential; further ones are closed with 1013. Default: no limit. */
   readonly maxNewcomersPerAddress?: number;
   /** Where requests come from; the socket says it by default. */
   readonly clients?: Clients;
+  readonly dialect?: DialectSettings;
   readonly limits?: Partial<ConnectionLimits>;
   /** Told of each request and how it went. */
   readonly onRequest?: RequestListener;
@@ -60,10 +61,10 @@ export const rpcSocketOptions = {
     offered.has(welcomeSubprotocol) ? welcomeSubprotocol : undefined,
 } as const;
 
-export function createRpcEndpoint(options: RpcEndpointOptions): RpcEndpoint {
 /** Places beyond the limit for admins whose key comes with the upgrade: they may have to put things right. */
 const placesForAdmins = 16;
 
+export function createRpcEndpoint(options: RpcEndpointOptions): RpcEndpoint {
   return new Endpoint(options);
 }
 
@@ -74,10 +75,10 @@ class Endpoint implements RpcEndpoint {
   readonly #maxConnections: number;
   readonly #dispatcher: Dispatcher;
   readonly #connections = new Set<Connection>();
-  readonly #services: RpcServices;
   readonly #heartbeat: Heartbeat;
   readonly #clients: Clients;
   readonly #newcomers: Newcomers;
+  readonly #services: RpcServices;
   readonly #heldStreams: HeldStreams;
   readonly #subscriptions: Subscriptions;
   readonly #dropped = { slow: 0, silent: 0, refused: 0 };
@@ -90,10 +91,10 @@ class Endpoint implements RpcEndpoint {
     const { events, clock, log, version } = options;
     const startedAtMonoUs = clock.monoUs();
     this.#maxConnections = options.maxConnections ?? 20_000;
-    this.#subscriptions = new Subscriptions({
-      events,
     this.#clients = options.clients ?? new Clients();
     this.#newcomers = new Newcomers(options.maxNewcomersPerAddress ?? 0);
+    this.#subscriptions = new Subscriptions({
+      events,
       log,
       context: { services: options, version, startedAtMonoUs },
     });
@@ -181,9 +182,9 @@ class Endpoint implements RpcEndpoint {
       },
       onClosed: () => {
         this.#connections.delete(connection);
+        this.#newcomers.remove(address, session);
         this.#subscriptions.remove(session);
         log.info(
-        this.#newcomers.remove(address, session);
           { peer: address, session: session.id, clients: this.#connections.size },
           "client disconnected",
         );
@@ -225,9 +226,10 @@ class Endpoint implements RpcEndpoint {
 
   /** For clients that only listen. One that speaks first is never surprised by this. */
   #tellAllCameras(connection: Connection): void {
-    if (!connection.session.mayBeTold(this.#options.clock.wallUs())) return;
-    for (const camera of this.#options.cameras.list()) {
-      const text = initialCameraText(camera.view(), connection.session.dialect.names, this.#services);
+    const { session } = connection;
+    if (!session.mayBeTold(this.#options.clock.wallUs())) return;
+    for (const camera of limitedCameras(session.identity, this.#options.cameras).list()) {
+      const text = initialCameraText(camera.view(), session.dialect.names, this.#services);
       connection.announce(text);
     }
   }

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Dialect } from "@ocelli/protocol/camera-service";
-import { type Identity, isExpired } from "../../auth/identity.ts";
+import { type Identity, isVoid } from "../../auth/identity.ts";
 import type { Allowance } from "../edge/rate-limits.ts";
 import type { Outgoing } from "./frame.ts";
 import { Gate } from "./gate.ts";
@@ -29,14 +29,14 @@ export class Session {
   constructor(options: {
     readonly address: string;
     readonly origin?: string | undefined;
-    readonly dialect: Dialect;
     readonly allowance?: Allowance | undefined;
+    readonly dialect: Dialect;
     readonly identity: Identity | undefined;
   }) {
     this.address = options.address;
     this.origin = options.origin;
-    this.dialect = options.dialect;
     this.allowance = options.allowance;
+    this.dialect = options.dialect;
     this.identity = options.identity;
   }
 
