@@ -134,14 +134,9 @@ export class Dispatcher {
     }
     this.#authorize(method, session);
     const params = readParams(method, request.params);
-    this.#learnNames(method, request, session, services.cameras);
-    const lane = implementation.lane?.(params, services);
-    if (lane === undefined) return perform(params, services);
-    return session.lanes.run(lane, async () => {
-      // Its turn may come long after it was allowed.
-      if (identity !== undefined) this.#assertCounts(identity, session);
-      return perform(params, services);
-    });
+    this.#learnNames(method, request, session);
+    const lane = implementation.lane?.(params, this.#services);
+    return lane === undefined ? perform(params) : session.lanes.run(lane, () => perform(params));
   }
 
   /** Admins must be able to put things right; guessing by `authenticate` has a guard of its own. */

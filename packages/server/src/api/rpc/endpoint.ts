@@ -15,7 +15,6 @@ import {
 } from "@ocelli/protocol/camera-service";
 import type { WebSocket } from "ws";
 import { roleIncludes } from "../../auth/identity.ts";
-import { limitedCameras } from "../../auth/limited-cameras.ts";
 import { HeldStreams } from "../../live/held-streams.ts";
 import type { DroppedConnections } from "../../metrics/hub-metrics.ts";
 import { Clients } from "../edge/clients.ts";
@@ -75,7 +74,6 @@ class Endpoint implements RpcEndpoint {
   readonly #maxConnections: number;
   readonly #dispatcher: Dispatcher;
   readonly #connections = new Set<Connection>();
-  readonly #heartbeat: Heartbeat;
   readonly #clients: Clients;
   readonly #newcomers: Newcomers;
   readonly #services: RpcServices;
@@ -158,8 +156,6 @@ class Endpoint implements RpcEndpoint {
       this.#refuse(socket, "Too many connections from this address have not authenticated");
       return;
     }
-    const { auth, clock, log, version } = this.#options;
-    const address = request.socket.remoteAddress ?? "unknown";
     const query = new URLSearchParams(request.url?.split("?", 2)[1] ?? "");
     const session = new Session({
       address,
@@ -226,10 +222,9 @@ class Endpoint implements RpcEndpoint {
 
   /** For clients that only listen. One that speaks first is never surprised by this. */
   #tellAllCameras(connection: Connection): void {
-    const { session } = connection;
-    if (!session.mayBeTold(this.#options.clock.wallUs())) return;
-    for (const camera of limitedCameras(session.identity, this.#options.cameras).list()) {
-      const text = initialCameraText(camera.view(), session.dialect.names, this.#services);
+    if (!connection.session.mayBeTold(this.#options.clock.wallUs())) return;
+    for (const camera of this.#options.cameras.list()) {
+      const text = initialCameraText(camera.view(), connection.session.dialect.names, this.#services);
       connection.announce(text);
     }
   }

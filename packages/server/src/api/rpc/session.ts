@@ -4,9 +4,8 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Dialect } from "@ocelli/protocol/camera-service";
-import { type Identity, isVoid } from "../../auth/identity.ts";
+import { type Identity, isExpired } from "../../auth/identity.ts";
 import type { Allowance } from "../edge/rate-limits.ts";
-import type { Outgoing } from "./frame.ts";
 import { Gate } from "./gate.ts";
 import { Lanes } from "./lanes.ts";
 
