@@ -1,0 +1,98 @@
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { describe, expect, it } from "vitest";
+import { FakeClock } from "../fake-clock.ts";
+import { SystemClock } from "../system-clock.ts";
+import { SystemClockSync } from "./clock-sync.ts";
+import { type KernelClock, readKernelClock } from "./kernel.ts";
+import type { ClockState } from "./state.ts";
+
+const steered: KernelClock = { synchronised: true, maxErrorUs: 900, daemon: "chrony" };
+const adrift: KernelClock = { synchronised: false, maxErrorUs: 16_000_000, daemon: "kernel" };
+
+describe("the state of the clock", () => {
+  it("is the kernel's word where no server is named, and follows it", () => {
+    const clock = new FakeClock();
+    let kernel = adrift;
+    const sync = new SystemClockSync({ clock, servers: [], readKernel: () => kernel });
+    const told: ClockState[] = [];
+    sync.onChange((state) => told.push(state));
+    expect(sync.state).toMatchObject({ synchronised: false, source: "none", uncertaintyUs: undefined });
+    expect(sync.state.reason).toContain("chrony");
+    kernel = steered;
+    clock.advance(10_000);
+    expect(sync.state).toMatchObject({
+      synchronised: true,
+      source: "chrony",
+      uncertaintyUs: 900,
+      offsetUs: 0,
+    });
+    kernel = { ...steered, maxErrorUs: 1200 };
+    clock.advance(10_000);
+    expect(told).toHaveLength(1);
+    sync.close();
+    expect(clock.pending).toBe(0);
+  });
+
+  it("is unknown where the kernel cannot be asked", () => {
+    const clock = new FakeClock();
+    const sync = new SystemClockSync({ clock, servers: [], readKernel: () => undefined });
+    expect(sync.state).toMatchObject({ synchronised: false, source: "none" });
+    sync.close();
+  });
+
+  it("is measured where servers are named, grows old, and falls back to the kernel's", async () => {
+    const real = new SystemClock();
+    const socket = createSocket("udp4");
+    let answers = true;
+    socket.on("message", (question, from) => {
+      if (!answers) return;
+      const answer = Buffer.alloc(48);
+      answer[0] = 0x1c;
+      answer[1] = 1;
+      question.copy(answer, 24, 40, 48);
+      // Two seconds ahead of the clock under test.
+      const us = clock.wallUs() + 2_000_000;
+      answer.writeUInt32BE(Math.floor(us / 1e6) + 2_208_988_800, 40);
+      answer.writeUInt32BE(Math.floor(((us % 1e6) / 1e6) * 2 ** 32), 44);
+      socket.send(answer, from.port, from.address);
+    });
+    socket.bind(0, "127.0.0.1");
+    await once(socket, "listening");
+    const clock = new FakeClock();
+    const sync = new SystemClockSync({
+      clock,
+      servers: [{ host: "127.0.0.1", port: socket.address().port }],
+      sntp: { samples: 1, timeoutMs: 50 },
+      readKernel: () => adrift,
+    });
+    expect(sync.state.synchronised).toBe(false);
+    expect(await sync.refresh()).toMatchObject({ synchronised: true, source: "sntp" });
+    expect(Math.abs(sync.state.offsetUs - 2_000_000)).toBeLessThan(5);
+
+    // Nobody answers any more: what was measured serves, ever less surely, until it is too old.
+    answers = false;
+    const before = sync.state.uncertaintyUs ?? 0;
+    clock.advance(20_000);
+    expect(sync.state.synchronised).toBe(true);
+    clock.advance(600_000);
+    expect((sync.state.uncertaintyUs ?? 0) - before).toBeGreaterThan(50_000);
+
+    // A step of the wall clock moves the offset against it.
+    clock.step(500_000);
+    expect(Math.abs(sync.state.offsetUs - 1_500_000)).toBeLessThan(5);
+
+    clock.advance(3_600_000);
+    expect(sync.state).toMatchObject({ synchronised: false, source: "none" });
+    sync.close();
+    socket.close();
+    real.close();
+  });
+});
+
+it("reads the kernel of this machine without changing it", () => {
+  const kernel = readKernelClock();
+  expect(kernel).toBeDefined();
+  expect(kernel?.maxErrorUs).toBeGreaterThanOrEqual(0);
+  expect(readKernelClock()?.synchronised).toBe(kernel?.synchronised);
+});
