@@ -318,7 +318,6 @@ export class Hub {
 
     let ready = false;
     const app = createHttpApp({ log: log.child({ part: "http" }) });
-    const upgrades = new Upgrades({ clock, log: log.child({ part: "websocket" }) });
     const authorize = auth.identify.bind(auth);
     const origins = new Origins({ allowed: config.security.allowedOrigins, clients, isOwnHost });
     const rateLimits = new RateLimits({ clock, ...config.rateLimit });
