@@ -151,6 +151,11 @@ const testTools = [
     there: () => run("/usr/bin/python3", ["-c", "import websockets"]).ok,
     packages: ["python3-websockets"],
   },
+  {
+    what: "Prometheus' parser for Debian's python3, for the tests of the metrics",
+    there: () => run("/usr/bin/python3", ["-c", "import prometheus_client"]).ok,
+    packages: ["python3-prometheus-client"],
+  },
 ];
 
 /** Installs what the tests use, when that is possible without asking; returns what stays missing, in words. */

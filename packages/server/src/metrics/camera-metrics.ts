@@ -75,12 +75,12 @@ export function cameraFamilies({ cameras, bus, views }: CameraMetricsOptions): F
     {
       ...{ name: "ocelli_camera_gaps_total", type: "counter", labels },
       help: "Interruptions of the capture.",
-      read: () => gaps.samples("camera"),
+      read: each((camera, label) => [[label, gaps.of(camera.id)]]),
     },
     {
       ...{ name: "ocelli_camera_gap_seconds_total", type: "counter", labels },
       help: "How long the interruptions were together.",
-      read: () => gapSeconds.samples("camera"),
+      read: each((camera, label) => [[label, gapSeconds.of(camera.id)]]),
     },
     {
       ...{ name: "ocelli_camera_frames_per_second", type: "gauge", labels },

@@ -55,7 +55,16 @@ export function oneOf(label: string, states: readonly string[], now: string, mor
 
 /** Counts by name, for things that happen. */
 export class Tally {
-  readonly #counts = new Map<string, number>();
+  readonly #counts: Map<string, number>;
+
+  /** @param names counted from 0 on: who computes rates misses what happens before a count is there */
+  constructor(names: readonly string[] = []) {
+    this.#counts = new Map(names.map((name) => [name, 0]));
+  }
+
+  of(name: string): number {
+    return this.#counts.get(name) ?? 0;
+  }
 
   add(name: string, by = 1): void {
     this.#counts.set(name, (this.#counts.get(name) ?? 0) + by);

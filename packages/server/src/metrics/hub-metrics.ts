@@ -39,7 +39,7 @@ const kinds: readonly MediaKind[] = ["recording", "snapshot"];
 export function hubFamilies(options: HubMetricsOptions): Family[] {
   const { bus, storage, library, rings, webSockets, rpc, auth, webhooks, health } = options;
   const events = new Tally();
-  const deleted = new Tally();
+  const deleted = new Tally(kinds);
   let clockSteps = 0;
   let deletedBytes = 0;
   bus.onAny(({ name }) => events.add(name));

@@ -21,13 +21,9 @@ const nothing: Seen = { bytes: 0, frames: 0, dropped: 0 };
 
 export function recordingFamilies({ recordings, bus, sinceUs }: RecordingMetricsOptions): Family[] {
   const seen = new Map<string, Seen>();
-  const [bytes, frames, dropped, ended, snapshots] = [
-    new Tally(),
-    new Tally(),
-    new Tally(),
-    new Tally(),
-    new Tally(),
-  ];
+  const [bytes, frames, dropped] = [new Tally(), new Tally(), new Tally()];
+  const ended = new Tally(["completed", "failed"]);
+  const snapshots = new Tally(["taken", "failed"]);
   const note = (recording: RecordingView): void => {
     const { id, cameraId, droppedFrames = 0 } = recording;
     const now: Seen = { bytes: recording.bytes, frames: recording.frames, dropped: droppedFrames };
