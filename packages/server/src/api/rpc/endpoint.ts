@@ -137,7 +137,7 @@ class Endpoint implements RpcEndpoint {
     const closing = this.#closing !== undefined;
     if (isAdmin && !closing && this.#connections.size < this.#maxConnections + placesForAdmins)
       this.#takeIn(socket, request);
-    else this.#refuse(socket, `Connection limit reached: ${this.#maxConnections} are open. Try again later.`);
+    else this.#refuse(socket, "Connection limit reached");
   }
 
   #refuse(socket: WebSocket, reason: string): void {
