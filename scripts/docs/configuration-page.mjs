@@ -9,8 +9,8 @@ const otherWords = {
   OCELLI_CONFIG: "the YAML file of the hub; the same as `--config`",
   OCELLI_URL: "of the command line: the hub to talk to, such as `http://hub.local:8002`",
   OCELLI_API_KEY: "of the command line: the key to use",
-  OCELLI_CA: "of the command line: certificates (PEM) to trust besides those of the system",
   OCELLI_PROFILE: "of the command line: the profile to use",
+  OCELLI_CA: "of the command line: certificates to trust in place of the system's",
 };
 
 /** What a group is about, where its name does not say it. */

@@ -43,7 +43,7 @@ function ocelli(args: readonly string[], env: Record<string, string> = {}): Prom
       {
         cwd: folder,
         timeout: 25_000,
-        env: { PATH: process.env.PATH, OCELLI_URL: hub.url, OCELLI_API_KEY: adminKey, ...env },
+        env: { PATH: process.env.PATH, HOME: folder, OCELLI_URL: hub.url, OCELLI_API_KEY: adminKey, ...env },
       },
       (error, out, err) => {
         if (error !== null && typeof error.code !== "number") reject(error);
@@ -140,7 +140,7 @@ describe("ocelli", () => {
       "take one.mkv deleted\ntake one.mp4 deleted\n",
     );
     expect(existsSync(original) || existsSync(`${original}.json`)).toBe(false);
-    expect((await ocelli(["files", "download", "recordings", "take one"])).code).toBe(1);
+    expect((await ocelli(["files", "download", "recordings", "take one"])).code).toBe(5);
   });
 
   it("starts two cameras for one instant and stops them together", async () => {
@@ -171,8 +171,8 @@ describe("ocelli", () => {
     ["a wrong key", ["cameras"], { OCELLI_API_KEY: "not the key" }, 4, /API key/],
     ["no key", ["cameras"], { OCELLI_API_KEY: "", OCELLI_DATA_DIR: "/nowhere" }, 4, /OCELLI_API_KEY/],
     ["no hub", ["cameras"], { OCELLI_URL: "http://127.0.0.1:1" }, 3, /ocelli serve/],
-    ["an unknown camera", ["snapshot", "camera7"], {}, 1, /camera7.*camera100[\s\S]*ocelli cameras/],
-    ["an unknown file", ["files", "delete", "recordings", "none"], {}, 1, /none[\s\S]*ocelli files list/],
+    ["an unknown camera", ["snapshot", "camera7"], {}, 5, /camera7.*camera100[\s\S]*ocelli cameras/],
+    ["an unknown file", ["files", "delete", "recordings", "none"], {}, 5, /none[\s\S]*ocelli files list/],
     [
       "a stop without a start",
       ["record", "stop", "camera100"],
@@ -194,7 +194,7 @@ describe("ocelli", () => {
 
   it("tells scripts the failure as JSON, and nothing on the standard output", async () => {
     const { code, out, err } = await ocelli(["--json", "snapshot", "camera7"]);
-    expect([code, out]).toEqual([1, ""]);
+    expect([code, out]).toEqual([5, ""]);
     expect(JSON.parse(err)).toMatchObject({ error: { code: "camera_not_found" } });
   });
 

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { startTestServer, type TestServer } from "../../server/src/api/rpc/testing/server.ts";
 import { run } from "./program.ts";
 import { targetOf } from "./target.ts";
+import { keptIo } from "./testing/io.ts";
 import { bytesText, durationText, readDurationS, table } from "./words.ts";
 
 let server: TestServer;
@@ -20,19 +21,16 @@ afterEach(async () => {
 });
 
 async function ocelli(line: string, env: Record<string, string> = {}) {
-  let out = "";
-  let err = "";
-  const code = await run(line.split(" "), {
-    env: { OCELLI_URL: `http://127.0.0.1:${server.port}`, OCELLI_API_KEY: server.key.operator, ...env },
-    out: (text) => {
-      out += text;
+  const io = keptIo({
+    env: {
+      HOME: folder,
+      OCELLI_URL: `http://127.0.0.1:${server.port}`,
+      OCELLI_API_KEY: server.key.operator,
+      ...env,
     },
-    err: (text) => {
-      err += text;
-    },
-    isTerminal: false,
   });
-  return { code, out, err };
+  const code = await run(line.split(" "), io);
+  return { code, ...io.text };
 }
 
 describe("the command", () => {
@@ -99,11 +97,11 @@ describe("the command", () => {
   it.each([
     ["cameras", { OCELLI_API_KEY: "", OCELLI_DATA_DIR: "/nowhere" }, 4, "auth_required"],
     ["--key wrong cameras", {}, 4, "auth_failed"],
-    ["snapshot camera7", {}, 1, "camera_not_found"],
+    ["snapshot camera7", {}, 5, "camera_not_found"],
     ["snapshot camera0 --quality 200", {}, 2, "invalid_params"],
     ["record start camera0 --duration soon", {}, 2, "invalid_params"],
     ["record start camera0 camera1 --filename a", {}, 2, "invalid_params"],
-    ["files delete recordings none", {}, 1, "file_not_found"],
+    ["files delete recordings none", {}, 5, "file_not_found"],
     ["--url nonsense cameras", {}, 2, "invalid_params"],
     ["--port 1 cameras", {}, 3, "connect_failed"],
   ])("fails as documented: %s", async (line, env, exitCode, code) => {
@@ -135,21 +133,21 @@ describe("the command", () => {
 
 describe("the hub meant", () => {
   it("is named by flags, then the environment, then this machine", () => {
-    const env = { OCELLI_URL: "http://hub:1" };
+    const env = { HOME: folder, OCELLI_URL: "http://hub:1" };
     expect(targetOf({ url: "ws://a:2/ws" }, env).baseUrl).toBe("http://a:2");
     expect(targetOf({ host: "b" }, env).baseUrl).toBe("http://b:8002");
     expect(targetOf({}, env).baseUrl).toBe("http://hub:1");
-    expect(targetOf({}, {}).baseUrl).toBe("http://127.0.0.1:8002");
+    expect(targetOf({}, { HOME: folder }).baseUrl).toBe("http://127.0.0.1:8002");
   });
 
   it("gets its own key file only when it is on this machine", () => {
     writeFileSync(join(folder, "admin-key"), "the key\n");
-    const env = { OCELLI_DATA_DIR: folder };
+    const env = { HOME: folder, OCELLI_DATA_DIR: folder };
     expect(targetOf({}, env).key).toBe("the key");
-    expect(targetOf({ host: "localhost", dataDir: folder }, {}).key).toBe("the key");
+    expect(targetOf({ host: "localhost", dataDir: folder }, { HOME: folder }).key).toBe("the key");
     expect(targetOf({ host: "example.org" }, env).key).toBeUndefined();
     expect(targetOf({ host: "example.org" }, { ...env, OCELLI_ADMIN_KEY: "k" }).key).toBeUndefined();
-    expect(targetOf({}, { OCELLI_DATA_DIR: "/nowhere", OCELLI_ADMIN_KEY: "k" }).key).toBe("k");
+    expect(targetOf({}, { HOME: folder, OCELLI_DATA_DIR: "/nowhere", OCELLI_ADMIN_KEY: "k" }).key).toBe("k");
     expect(targetOf({ key: "mine" }, env).key).toBe("mine");
   });
 });

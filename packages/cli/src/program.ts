@@ -1,11 +1,17 @@
 /** The command line: global options, the list of commands, and how failures are told. */
+import { OcelliError } from "@ocelli/protocol";
 import { Command, CommanderError } from "commander";
 import { addCameras } from "./commands/cameras.ts";
+import { addCheck } from "./commands/check.ts";
+import { addCompletion } from "./commands/completion.ts";
 import { addDoctor } from "./commands/doctor.ts";
+import { addEvents } from "./commands/events.ts";
 import { addFiles } from "./commands/files.ts";
 import { addRecord } from "./commands/record.ts";
 import { addSnapshot } from "./commands/snapshot.ts";
-import { exitCodeHelp, exitCodes, failureOf } from "./exit-codes.ts";
+import { addStatus } from "./commands/status.ts";
+import { addStreams } from "./commands/streams.ts";
+import { exitCodeHelp, exitCodes, type Failure, failureOf, Interrupted } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
 
 export const version = "0.1.0";
@@ -14,39 +20,81 @@ export const version = "0.1.0";
 export async function run(argv: readonly string[], io: Io): Promise<number> {
   // Before any parsing: the flags after it are the hub's own. Loaded only here, since it takes longer than all other commands.
   if (argv[0] === "serve") return (await import("@ocelli/server")).main(argv.slice(1));
+  const options = argv.includes("--") ? argv.slice(0, argv.indexOf("--")) : argv;
+  const json = options.includes("--json");
+  const program = programFor(io);
+  try {
+    await program.parseAsync(argv, { from: "user" });
+    // What goes on until it is ended ends well by being ended.
+    return io.signal.aborted ? exitCodes.interrupted : exitCodes.ok;
+  } catch (error) {
+    if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.ok;
+    // Help, as an answer to nothing at all, has been written already.
+    if (error instanceof CommanderError && error.code === "commander.help") return exitCodes.usage;
+    const failure = failureIn(error, io);
+    const { code, message } = failure;
+    io.err(json ? `${JSON.stringify({ error: { code, message } })}\n` : `ocelli: ${message}\n`);
+    return failure.exitCode;
+  }
+}
+
+/** All commands. Their tree is also what completion is made of. */
+export function programFor(io: Io): Command {
   const program = new Command("ocelli")
     .description("Run an Ocelli camera hub and work with its cameras and files.")
     .version(version)
     .option("--url <url>", "address of the hub (environment: OCELLI_URL; default http://127.0.0.1:8002)")
     .option("--host <host>", "host of the hub")
     .option("--port <port>", "port of the hub")
-    .option("--key <key>", "API key (environment: OCELLI_API_KEY)")
+    .option("--key <key>", "API key or token (environment: OCELLI_API_KEY)")
+    .option("--profile <name>", "hub and credential kept by `ocelli login` (environment: OCELLI_PROFILE)")
+    .option("--ca <file>", "certificates to trust instead of the system's (environment: OCELLI_CA)")
     .option(
       "--data-dir <folder>",
-      "where a hub on this machine keeps its key (environment: OCELLI_DATA_DIR; default data)",
+      "where a hub on this machine keeps its data (environment: OCELLI_DATA_DIR; default data)",
     )
     .option("--json", "print JSON")
     .configureHelp({ showGlobalOptions: true })
     .addHelpText("after", `\n${exitCodeHelp}`);
-  // Before the commands are added: they take these over.
-  program.exitOverride().configureOutput({ writeOut: io.out, writeErr: io.err });
-  program.command("serve [settings...]").description("run the hub; `ocelli serve --help` lists its settings");
+  // Before the commands are added: they take these over. Errors of the command line are told as all others.
+  program.exitOverride().configureOutput({ writeOut: io.out, writeErr: io.err, outputError: () => {} });
+  program
+    .command("serve [settings...]")
+    .description("run the hub; `ocelli serve --help` lists its settings")
+    .action(() => {
+      throw new OcelliError(
+        "invalid_params",
+        "Write `ocelli serve` first: all that follows are settings of the hub.",
+      );
+    });
+  addStatus(program, io);
   addCameras(program, io);
   addSnapshot(program, io);
   addRecord(program, io);
   addFiles(program, io);
+  addStreams(program, io);
+  addEvents(program, io);
   addDoctor(program, io, async () => (await import("@ocelli/server")).runDoctor);
-  try {
-    await program.parseAsync(argv, { from: "user" });
-    return exitCodes.ok;
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
-    const failure = failureOf(error);
-    io.err(
-      program.opts().json === true
-        ? `${JSON.stringify({ error: { code: failure.code, message: failure.message } })}\n`
-        : `ocelli: ${failure.message}\n`,
-    );
-    return failure.exitCode;
+  addCheck(program, io);
+  addCompletion(program, io);
+  return program;
+}
+
+function failureIn(error: unknown, io: Io): Failure {
+  if (io.signal.aborted) {
+    const message =
+      error instanceof Interrupted
+        ? error.message
+        : "Interrupted. What the hub was asked for before may still be done.";
+    return { exitCode: exitCodes.interrupted, code: "interrupted", message };
   }
+  if (error instanceof CommanderError) {
+    const message = error.message.replace(/^error: /, "");
+    return {
+      exitCode: exitCodes.usage,
+      code: "usage",
+      message: `${message.replace(/([^.!?)…])$/, "$1.")}\nSee \`ocelli --help\`, or --help after a command.`,
+    };
+  }
+  return failureOf(error);
 }

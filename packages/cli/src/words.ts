@@ -1,15 +1,44 @@
 /** Numbers, times and tables for people. */
+import { stripVTControlCharacters } from "node:util";
 
-/** Left-aligned columns; the last one is not padded. */
+/**
+ * Left-aligned columns; the last one is not padded. Colours do not count as width. Other control characters do not
+ * reach the terminal: a name or a message may come from a device nobody knows.
+ */
 export function table(headers: readonly string[], rows: readonly (readonly string[])[]): string {
-  const all = [headers, ...rows];
-  const widths = headers.map((_, column) => Math.max(...all.map((row) => (row[column] ?? "").length)));
+  const all = [headers, ...rows.map((row) => row.map(harmless))];
+  const widths = headers.map((_, column) => Math.max(...all.map((row) => widthOf(row[column] ?? ""))));
   const line = (row: readonly string[]): string =>
     row
-      .map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column] ?? 0)))
+      .map((cell, column) =>
+        column === row.length - 1
+          ? cell
+          : cell + " ".repeat(Math.max(0, (widths[column] ?? 0) - widthOf(cell))),
+      )
       .join("  ")
       .trimEnd();
   return `${all.map(line).join("\n")}\n`;
+}
+
+/** Cells a text takes on a terminal, without its colours. */
+export function widthOf(text: string): number {
+  let width = 0;
+  for (const char of stripVTControlCharacters(text)) {
+    if (/\p{Mark}|\p{Format}/u.test(char)) continue;
+    width += wide.test(char) ? 2 : 1;
+  }
+  return width;
+}
+
+const wide =
+  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u;
+
+/** Without control characters other than colours; a line break becomes a space. */
+export function harmless(text: string): string {
+  return text.replace(/\p{Cc}/gu, (char, at: number) => {
+    if (char === "\n" || char === "\t") return " ";
+    return char === "\u001b" && /^\[\d{1,2}m/.test(text.slice(at + 1, at + 5)) ? char : "";
+  });
 }
 
 export function bytesText(bytes: number): string {
@@ -35,12 +64,35 @@ export function durationText(seconds: number): string {
     : `${minutes}:${rest.toFixed(1).padStart(4, "0")}`;
 }
 
+/** `0:09`, `12:34`, `1:02:03`: whole seconds to go. */
+export function countdownText(seconds: number): string {
+  return durationText(Math.ceil(seconds)).replace(/\.0$/, "");
+}
+
 /** Local time, to the second. */
 export function timeText(iso: string): string {
   const time = new Date(iso);
   const two = (value: number): string => String(value).padStart(2, "0");
   const date = `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())}`;
   return `${date} ${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
+}
+
+/** `5 min`, `3 d`: the largest unit that fits, rounded down. */
+export function spanText(seconds: number): string {
+  const size = Math.abs(seconds);
+  const [unit, length] = spans.find(([, length]) => size >= length) ?? ["s", 1];
+  return `${Math.floor(size / length)} ${unit}`;
+}
+
+const spans: readonly (readonly [string, number])[] = [
+  ["d", 86_400],
+  ["h", 3600],
+  ["min", 60],
+];
+
+/** `2 recordings`, `1 camera`. */
+export function countText(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 /** `90`, `90s`, `1.5m`, `2h` in seconds; `undefined` for anything else. */

@@ -2,6 +2,7 @@
 import { OcelliError } from "@ocelli/protocol";
 import type { ControlObject } from "@ocelli/protocol/camera-service";
 import { type Command, Option } from "commander";
+import { cameraHelp } from "../camera-names.ts";
 import { withHub } from "../context.ts";
 import type { Io } from "../io.ts";
 import { table } from "../words.ts";
@@ -20,7 +21,7 @@ export function addCameraSettings(cameras: Command, io: Io): void {
   cameras
     .command("set")
     .description("show the settings of a camera, or change them for good")
-    .argument("<camera>", "camera0, /dev/video0, …")
+    .argument("<camera>", cameraHelp)
     .option("--name <name>", "name for people; auto for its own")
     .option("--format <fourcc>", "MJPG, H264, YUYV, …; auto lets the hub choose")
     .option("--size <size>", "1280x720; auto lets the hub choose")
@@ -34,8 +35,9 @@ export function addCameraSettings(cameras: Command, io: Io): void {
     )
     .addOption(new Option("--continuous <switch>", "keep a recording running").choices(["on", "off"]))
     .option("--pre-roll <seconds>", "begin recordings so much early; keeps the camera running")
-    .action((device: string, options: SetOptions, command: Command) =>
-      withHub(command, io, async ({ connection, print }) => {
+    .action((named: string, options: SetOptions, command: Command) =>
+      withHub(command, io, async ({ connection, camera, print }) => {
+        const device = await camera(named);
         const change = changeOf(options);
         const settings =
           Object.keys(change).length === 0
@@ -59,9 +61,10 @@ export function addCameraSettings(cameras: Command, io: Io): void {
   cameras
     .command("controls")
     .description("list exposure, focus and whatever else can be turned")
-    .argument("<camera>", "camera0, /dev/video0, …")
-    .action((device: string, _options, command: Command) =>
-      withHub(command, io, async ({ connection, print }) => {
+    .argument("<camera>", cameraHelp)
+    .action((named: string, _options, command: Command) =>
+      withHub(command, io, async ({ connection, camera, print }) => {
+        const device = await camera(named);
         const list = await connection.call("get_camera_controls", { device });
         print(list, () =>
           list.total === 0
@@ -73,11 +76,12 @@ export function addCameraSettings(cameras: Command, io: Io): void {
   cameras
     .command("control")
     .description("set one control; no value for a button")
-    .argument("<camera>", "camera0, /dev/video0, …")
+    .argument("<camera>", cameraHelp)
     .argument("<control>", "as `cameras controls` lists it")
     .argument("[value]", "a number, true or false, or the name of a menu entry")
-    .action((device: string, control: string, value: string | undefined, _options, command: Command) =>
-      withHub(command, io, async ({ connection, print }) => {
+    .action((named: string, control: string, value: string | undefined, _options, command: Command) =>
+      withHub(command, io, async ({ connection, camera, print }) => {
+        const device = await camera(named);
         const now = await connection.call("set_camera_control", {
           ...{ device, control },
           ...(value === undefined ? {} : { value }),

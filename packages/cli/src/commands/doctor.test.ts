@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Command } from "commander";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { runDoctor } from "../../../server/src/doctor/doctor.ts";
+import { keptIo } from "../testing/io.ts";
 import { addDoctor } from "./doctor.ts";
 
 let folder: string;
@@ -13,22 +14,14 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 async function doctor(line: string, env: Record<string, string> = {}) {
-  let out = "";
   const program = new Command("ocelli").option("--json").option("--data-dir <folder>").exitOverride();
-  const io = {
-    env: { OCELLI_LISTEN: "127.0.0.1:0", OCELLI_STORAGE_LOW_MEGABYTES: "0", ...env },
-    out: (text: string) => {
-      out += text;
-    },
-    err: () => {},
-    isTerminal: false,
-  };
+  const io = keptIo({ env: { OCELLI_LISTEN: "127.0.0.1:0", OCELLI_STORAGE_LOW_MEGABYTES: "0", ...env } });
   addDoctor(program, io, async () => runDoctor);
   const failure = await program.parseAsync(line.split(" "), { from: "user" }).then(
     () => undefined,
     (error: unknown) => error,
   );
-  return { out, failure };
+  return { out: io.text.out, failure };
 }
 
 describe("ocelli doctor", () => {

@@ -1,10 +1,15 @@
 /** `ocelli files list | download | delete | export` */
-import { downloadFile } from "@ocelli/client/node";
+import { existsSync, statSync } from "node:fs";
+import { downloadFile, partPath } from "@ocelli/client/node";
+import type { ResultOf } from "@ocelli/protocol/camera-service";
 import type { Command } from "commander";
 import { Argument, Option } from "commander";
 import { type Context, withHub } from "../context.ts";
+import { Interrupted } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { ProgressLine } from "../progress.ts";
+import { Results } from "../results.ts";
+import { headersOf } from "../target.ts";
 import { bytesText, durationText, table, timeText } from "../words.ts";
 
 const kinds = ["recordings", "snapshots"] as const;
@@ -52,12 +57,14 @@ export function addFiles(program: Command, io: Io): void {
     .addArgument(kind("<kind>"))
     .argument("<name...>")
     .action((of: Kind, names: string[], _options, command: Command) =>
-      withHub(command, io, async ({ connection, print }) => {
+      withHub(command, io, async (context) => {
+        const { connection } = context;
         const method = of === "snapshots" ? "delete_snapshot" : "delete_recording";
-        for (const filename of names) {
-          const deleted = await connection.call(method, { filename });
-          print(deleted, () => `${deleted.filename} deleted\n`);
-        }
+        const results = new Results(
+          context,
+          (deleted: ResultOf<typeof method>) => `${deleted.filename} deleted\n`,
+        );
+        await results.inTurn(names, (filename) => connection.call(method, { filename }));
       }),
     );
 
@@ -77,11 +84,11 @@ export function addFiles(program: Command, io: Io): void {
     );
 }
 
-async function list(of: Kind, options: ListOptions, { connection, print }: Context): Promise<void> {
+async function list(of: Kind, options: ListOptions, { connection, camera, print }: Context): Promise<void> {
   const page = await connection.call(of === "snapshots" ? "list_snapshots" : "list_recordings", {
     limit: options.limit,
     offset: options.offset,
-    ...(options.camera === undefined ? {} : { device: options.camera }),
+    ...(options.camera === undefined ? {} : { device: await camera(options.camera) }),
   });
   print(page, () => {
     if (page.files.length === 0) return page.total === 0 ? `No ${of} yet.\n` : "No more files.\n";
@@ -103,7 +110,7 @@ async function download(
   of: Kind,
   name: string,
   output: string | undefined,
-  { connection, target, print, io }: Context,
+  { connection, target, print, note, io }: Context,
 ): Promise<void> {
   // Asked first, so that a name without its extension will do.
   const { filename } = await connection.call(
@@ -113,17 +120,36 @@ async function download(
     },
   );
   const progress = new ProgressLine(io);
+  const to = output ?? filename.replace(/^.*\//, "");
   const path = await downloadFile({
     baseUrl: target.baseUrl,
     kind: of === "snapshots" ? "snapshot" : "recording",
     filename,
-    ...(target.key === undefined ? {} : { key: target.key }),
-    ...(output === undefined ? {} : { to: output }),
-    onProgress: (bytes, total) => {
-      if (total !== undefined && total > 0) progress.show(filename, bytes / total);
-    },
-  }).finally(() => progress.end());
+    to,
+    headers: headersOf(target),
+    ca: target.ca,
+    signal: io.signal,
+    // An interrupted download of hours goes on where it ended.
+    keepPartial: true,
+    onProgress: (bytes, total) => progress.bytes(filename, bytes, total),
+  })
+    .catch((error: unknown) => {
+      progress.end();
+      const kept = keptText(filename, to);
+      if (io.signal.aborted) throw new Interrupted(kept === "" ? "Interrupted." : `Interrupted. ${kept}`);
+      if (kept !== "") note(kept);
+      throw error;
+    })
+    .finally(() => progress.end());
   print({ filename, path }, () => `${path}\n`);
+}
+
+/** What came before it ended is worth having. */
+function keptText(filename: string, to: string): string {
+  const part = partPath(to);
+  const size = existsSync(part) ? statSync(part).size : 0;
+  if (size === 0) return "";
+  return `${bytesText(size)} of ${filename} are kept in ${part}: the same command goes on from there.`;
 }
 
 async function exportFile(
@@ -132,7 +158,7 @@ async function exportFile(
   { connection, print, io }: Context,
 ): Promise<void> {
   const progress = new ProgressLine(io);
-  connection.on("export_update", (update) => progress.show(update.source, update.progress));
+  connection.on("export_update", (update) => progress.fraction(update.source, update.progress));
   const made = await connection
     .call(
       "export_recording",

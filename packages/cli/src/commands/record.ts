@@ -1,9 +1,12 @@
 /** `ocelli record start` and `ocelli record stop` */
 import { OcelliError } from "@ocelli/protocol";
+import type { ResultOf } from "@ocelli/protocol/camera-service";
 import type { Command } from "commander";
 import { Option } from "commander";
+import { cameraHelp } from "../camera-names.ts";
 import { type Context, withHub } from "../context.ts";
 import type { Io } from "../io.ts";
+import { Results } from "../results.ts";
 import { durationOf, instantOf } from "../times.ts";
 import { bytesText, durationText } from "../words.ts";
 import { addSchedule } from "./schedule.ts";
@@ -21,7 +24,7 @@ export function addRecord(program: Command, io: Io): void {
   record
     .command("start")
     .description("start recording one or more cameras")
-    .argument("<camera...>", "camera0, /dev/video0, …")
+    .argument("<camera...>", cameraHelp)
     .option("--duration <time>", "stop after 90, 90s, 1.5m, 2h; until `record stop` otherwise")
     .option("--filename <name>", "name of the file (for one camera)")
     .addOption(new Option("--format <format>", "container").choices(["mp4", "fmp4", "mkv", "ts"]))
@@ -44,7 +47,7 @@ export function addRecord(program: Command, io: Io): void {
 }
 
 async function start(cameras: readonly string[], options: StartOptions, context: Context): Promise<void> {
-  const { connection, print } = context;
+  const { connection, camera } = context;
   const { filename, format, preRoll } = options;
   if (filename !== undefined && cameras.length > 1) {
     throw new OcelliError(
@@ -54,12 +57,17 @@ async function start(cameras: readonly string[], options: StartOptions, context:
   }
   const duration = durationOf(options.duration);
   const startAt = await instantOf(options.at, context);
+  const devices = await Promise.all(cameras.map(camera));
   // All or none: a camera that is not there is found out before any other starts.
   if (cameras.length > 1) {
-    await Promise.all(cameras.map((device) => connection.call("get_camera_capabilities", { device })));
+    await Promise.all(devices.map((device) => connection.call("get_camera_capabilities", { device })));
   }
-  const started = await allOf(
-    cameras.map((device) =>
+  const results = new Results(
+    context,
+    (one: ResultOf<"start_recording"> & { success: true }) => `${one.device}: recording ${one.filename}\n`,
+  );
+  await results.together(
+    devices.map((device) =>
       connection.call(
         "start_recording",
         {
@@ -73,43 +81,24 @@ async function start(cameras: readonly string[], options: StartOptions, context:
         { timeoutMs: 0 },
       ),
     ),
-    (one) => print(one, () => `${one.device}: recording ${one.filename}\n`),
   );
-  if (started.failure !== undefined) throw started.failure;
 }
 
-async function stop(cameras: readonly string[], { connection, print, io }: Context): Promise<void> {
+async function stop(cameras: readonly string[], context: Context): Promise<void> {
+  const { connection, camera, note } = context;
   const devices =
     cameras.length > 0
-      ? cameras
+      ? await Promise.all(cameras.map(camera))
       : (await connection.call("get_camera_list")).cameras
           .filter(({ recording }) => recording)
           .map(({ device }) => device);
-  if (devices.length === 0) io.err("No recording is running.\n");
-  const stopped = await allOf(
+  if (devices.length === 0) note("No recording is running.");
+  const results = new Results(
+    context,
+    (one: ResultOf<"stop_recording"> & { success: true }) =>
+      `${one.device}: ${one.files.join(", ")}  ${durationText(one.duration)}  ${bytesText(one.file_size)}\n`,
+  );
+  await results.together(
     devices.map((device) => connection.call("stop_recording", { device }, { timeoutMs: 0 })),
-    (one) =>
-      print(
-        one,
-        () =>
-          `${one.device}: ${one.files.join(", ")}  ${durationText(one.duration)}  ${bytesText(one.file_size)}\n`,
-      ),
   );
-  if (stopped.failure !== undefined) throw stopped.failure;
-}
-
-/** Tells each result as it comes; the first failure is thrown only when all have ended. */
-async function allOf<T>(
-  work: readonly Promise<T>[],
-  tell: (result: T) => void,
-): Promise<{ failure: unknown }> {
-  let failure: unknown;
-  await Promise.all(
-    work.map((one) =>
-      one.then(tell, (error: unknown) => {
-        failure ??= error;
-      }),
-    ),
-  );
-  return { failure };
 }

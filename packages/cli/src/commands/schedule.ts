@@ -1,9 +1,11 @@
 /** `ocelli record schedule`, `ocelli record schedules` and `ocelli record cancel` */
 import { OcelliError } from "@ocelli/protocol";
-import type { ScheduleObject } from "@ocelli/protocol/camera-service";
+import type { ResultOf, ScheduleObject } from "@ocelli/protocol/camera-service";
 import { type Command, Option } from "commander";
+import { cameraHelp } from "../camera-names.ts";
 import { type Context, withHub } from "../context.ts";
 import type { Io } from "../io.ts";
+import { Results } from "../results.ts";
 import { durationOf, instantOf } from "../times.ts";
 import { durationText, table, timeText } from "../words.ts";
 
@@ -18,7 +20,7 @@ export function addSchedule(record: Command, io: Io): void {
   record
     .command("schedule")
     .description("record one or more cameras at a later time")
-    .argument("<camera...>", "camera0, /dev/video0, …; they may be absent now")
+    .argument("<camera...>", `${cameraHelp}; they may be absent now`)
     .requiredOption(
       "--at <time>",
       "first frame at this instant: ISO 8601, seconds since 1970, or +seconds from now",
@@ -48,11 +50,16 @@ export function addSchedule(record: Command, io: Io): void {
     .description("take back scheduled recordings that have not begun")
     .argument("<id...>", "as `record schedules` lists them")
     .action((ids: string[], _options, command: Command) =>
-      withHub(command, io, async ({ connection, print }) => {
-        for (const schedule_id of ids) {
-          const cancelled = await connection.call("cancel_scheduled_recording", { schedule_id });
-          print(cancelled, () => `${cancelled.device}: cancelled ${timeText(cancelled.scheduled_for)}\n`);
-        }
+      withHub(command, io, async (context) => {
+        const { connection } = context;
+        const results = new Results(
+          context,
+          (one: ResultOf<"cancel_scheduled_recording">) =>
+            `${one.device}: cancelled ${timeText(one.scheduled_for)}\n`,
+        );
+        await results.inTurn(ids, (schedule_id) =>
+          connection.call("cancel_scheduled_recording", { schedule_id }),
+        );
       }),
     );
 }
@@ -62,7 +69,7 @@ async function schedule(
   options: ScheduleOptions,
   context: Context,
 ): Promise<void> {
-  const { connection, print } = context;
+  const { connection, camera } = context;
   const { filename, format } = options;
   if (filename !== undefined && cameras.length > 1) {
     throw new OcelliError(
@@ -73,18 +80,18 @@ async function schedule(
   const duration = durationOf(options.duration) ?? 0;
   // All cameras get the same instant.
   const start_time = (await instantOf(options.at, context)) ?? options.at;
-  for (const device of cameras) {
-    const made = await connection.call("schedule_recording", {
+  const results = new Results(
+    context,
+    (made: ResultOf<"schedule_recording">) =>
+      `${made.device}: ${timeText(made.scheduled_for)} for ${durationText(made.duration)}  ${made.schedule_id}\n`,
+  );
+  await results.inTurn(await Promise.all(cameras.map(camera)), (device) =>
+    connection.call("schedule_recording", {
       ...{ device, start_time, duration },
       ...(filename === undefined ? {} : { filename }),
       ...(format === undefined ? {} : { format }),
-    });
-    print(
-      made,
-      () =>
-        `${made.device}: ${timeText(made.scheduled_for)} for ${durationText(made.duration)}  ${made.schedule_id}\n`,
-    );
-  }
+    }),
+  );
 }
 
 function row(one: ScheduleObject): string[] {

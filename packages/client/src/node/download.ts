@@ -240,11 +240,15 @@ function versionOf(status: number, headers: IncomingHttpHeaders): Version {
   };
 }
 
+/** Where `keepPartial` keeps what has come of a file that is to be `path`. */
+export function partPath(path: string): string {
+  return join(dirname(path), `.${basename(path).slice(0, 100)}.part`);
+}
+
 function partOf(path: string, keep: boolean): Part {
-  const name = `.${basename(path).slice(0, 100)}`;
   // Two downloads to one place must not write one file, unless it is to be found again.
   const unique = keep ? "" : `-${process.pid}-${Math.random().toString(36).slice(2, 10)}`;
-  const part = join(dirname(path), `${name}.part${unique}`);
+  const part = `${partPath(path)}${unique}`;
   return { path: part, versionPath: `${part}.json`, keep };
 }
 

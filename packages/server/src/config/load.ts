@@ -25,7 +25,13 @@ export interface ConfigSources {
 }
 
 /** Names in our environment prefix that are not settings of the hub: the file itself, and the CLI's. */
-export const otherNames: ReadonlySet<string> = new Set(["OCELLI_CONFIG", "OCELLI_URL", "OCELLI_API_KEY"]);
+export const otherNames: ReadonlySet<string> = new Set([
+  "OCELLI_CONFIG",
+  "OCELLI_URL",
+  "OCELLI_API_KEY",
+  "OCELLI_PROFILE",
+  "OCELLI_CA",
+]);
 
 type Tree = { [key: string]: unknown };
 
