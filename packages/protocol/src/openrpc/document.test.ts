@@ -1,10 +1,13 @@
 import { readFileSync } from "node:fs";
-import { openrpcDocument as metaSchema } from "@open-rpc/meta-schema";
+import { createRequire } from "node:module";
 import { Ajv } from "ajv";
 import addFormats from "ajv-formats";
 import { describe, expect, it } from "vitest";
 import { errorTable, methodNames, methods, readParams, roles } from "../camera-service/index.ts";
 import { missingWords, openRpcDocument } from "./index.ts";
+
+/** CommonJS, and its types do not say what it exports. */
+const { openrpcDocument: metaSchema } = createRequire(import.meta.url)("@open-rpc/meta-schema");
 
 const document = openRpcDocument("1.2.3");
 
@@ -91,14 +94,6 @@ describe("the OpenRPC document", () => {
         expect(message, name).not.toMatch(/\*|^$/);
       }
     }
-  });
-
-  it("holds no host name but localhost, and no path of this machine", () => {
-    const text = JSON.stringify(document);
-    expect(text.match(/\w+:\/\/[^"\s/`]+/g)?.filter((url) => url !== "ws://localhost:8002") ?? []).toEqual(
-      [],
-    );
-    expect(text).not.toContain(process.cwd());
   });
 });
 

@@ -1,0 +1,496 @@
+import { Ajv, type ValidateFunction } from "ajv";
+import addFormats from "ajv-formats";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { adminKey, type RunningHub, startHub } from "../harness/hub.ts";
+import { type Answer, RawRpc } from "../harness/raw-rpc.ts";
+
+// Walks the OpenRPC document of a running hub and holds the hub to it: what a method takes, what it answers, who may call
+// it. A method that is added is walked too; it only needs an entry in `preparations` when its example alone cannot work.
+
+interface Documented {
+  readonly name: string;
+  readonly params: { name: string; required: boolean; schema: object }[];
+  readonly result: { schema: object };
+  readonly errors: { code: number; data: { codes: string[] } }[];
+  readonly examples: { params: { name: string; value: unknown }[] }[];
+  readonly "x-role": "public" | "viewer" | "operator" | "admin";
+}
+
+const env = {
+  OCELLI_DEVICES_V4L2: "false",
+  OCELLI_VIRTUAL_CAMERA: "always",
+  OCELLI_VIRTUAL_SIZE: "320x240",
+  OCELLI_VIRTUAL_FPS: "25",
+};
+
+/** The hub speaks two vocabularies, which differ in names of cameras and numbers of errors. */
+type Names = "path" | "logical";
+const vocabularies: readonly Names[] = ["path", "logical"];
+
+interface ErrorCode extends Record<Names, number> {
+  readonly code: string;
+}
+
+let hub: RunningHub;
+let methods: Documented[];
+let errorCodes: ErrorCode[];
+let admin: RawRpc;
+let device: string;
+const keys: Record<string, string> = { admin: adminKey };
+
+const connect = (names: Names = "path"): Promise<RawRpc> =>
+  RawRpc.connect(`ws://127.0.0.1:${hub.port}/ws?names=${names}`);
+
+async function signedIn(key: string, names: Names = "path"): Promise<RawRpc> {
+  const rpc = await connect(names);
+  await rpc.result("authenticate", { auth_token: key });
+  return rpc;
+}
+
+beforeAll(async () => {
+  hub = await startHub({ env });
+  const response = await fetch(`${hub.url}/openrpc.json`);
+  const document = (await response.json()) as { methods: Documented[]; "x-error-codes": ErrorCode[] };
+  methods = document.methods;
+  errorCodes = document["x-error-codes"];
+  admin = await signedIn(adminKey);
+  const { cameras } = await admin.result<{ cameras: { device: string }[] }>("get_camera_list");
+  device = cameras[0]?.device ?? "";
+  for (const role of ["viewer", "operator"]) {
+    const made = await admin.result<{ api_key: string }>("create_api_key", { name: role, role });
+    keys[role] = made.api_key;
+  }
+});
+
+afterAll(async () => {
+  await admin?.[Symbol.asyncDispose]();
+  await hub?.stop();
+});
+
+function compiled(schema: object): ValidateFunction {
+  const ajv = new Ajv({ strict: true, allowUnionTypes: true });
+  (addFormats as unknown as (ajv: Ajv) => void)(ajv);
+  return ajv.compile(schema);
+}
+
+type Params = Record<string, unknown>;
+
+async function recorded(): Promise<string> {
+  await admin.result("start_recording", { device });
+  const { filename } = await admin.result<{ filename: string }>("stop_recording", { device });
+  return filename;
+}
+
+const snapshot = async (): Promise<string> =>
+  (await admin.result<{ filename: string }>("take_snapshot", { device })).filename;
+
+async function apiKey(): Promise<string> {
+  const params = { name: "to be ended", role: "viewer" };
+  return (await admin.result<{ key_id: string }>("create_api_key", params)).key_id;
+}
+
+async function schedule(): Promise<string> {
+  const params = { device, start_time: "2099-01-01T00:00:00Z", duration: 60 };
+  return (await admin.result<{ schedule_id: string }>("schedule_recording", params)).schedule_id;
+}
+
+/** What a method's example needs before it can work here: parameters to put in place of the example's. */
+const preparations: Record<string, () => Promise<Params> | Params> = {
+  authenticate: () => ({ auth_token: adminKey }),
+  stop_recording: async () => {
+    await admin.result("start_recording", { device });
+    return {};
+  },
+  get_recording_info: async () => ({ filename: await recorded() }),
+  delete_recording: async () => ({ filename: await recorded() }),
+  export_recording: async () => ({ filename: await recorded() }),
+  get_snapshot_info: async () => ({ filename: await snapshot() }),
+  delete_snapshot: async () => ({ filename: await snapshot() }),
+  cancel_scheduled_recording: async () => ({ schedule_id: await schedule() }),
+  revoke_api_key: async () => ({ key_id: await apiKey() }),
+  rotate_api_key: async () => ({ key_id: await apiKey() }),
+  // Of this machine, and nobody is there: nothing may go out to the network.
+  add_external_stream: () => ({ stream_url: absentStream }),
+  remove_external_stream: () => ({ stream_url: absentStream }),
+};
+
+const absentStream = "rtsp://127.0.0.1:9/absent";
+
+/** What has to be taken back before the next method. */
+const afterwards: Record<string, () => Promise<unknown>> = {
+  start_recording: () => admin.result("stop_recording", { device }),
+};
+
+/** What this hub must refuse, by the stable code: its only camera is a test pattern, and nothing else is configured. */
+const refusals: Record<string, string> = {
+  get_camera_controls: "unsupported",
+  set_camera_control: "unsupported",
+  discover_external_streams: "unsupported",
+  add_external_stream: "capture_failed",
+  remove_external_stream: "file_not_found",
+};
+
+/** Without an entry above, a method that needs more than a camera may refuse its example, for a documented reason. */
+function mustSucceed({ name, params }: Documented): boolean {
+  return name in preparations || params.every((param) => !param.required || param.name === "device");
+}
+
+async function exampleOf({ name, examples, params }: Documented): Promise<Params> {
+  const example = Object.fromEntries(examples[0]?.params.map((one) => [one.name, one.value]) ?? []);
+  const camera = "device" in example && params.some((param) => param.name === "device") ? { device } : {};
+  return { ...example, ...camera, ...(await preparations[name]?.()) };
+}
+
+function numberOf(stable: string, names: Names): number {
+  const found = errorCodes.find(({ code }) => code === stable);
+  if (found === undefined) throw new Error(`the document knows no error ${stable}`);
+  return found[names];
+}
+
+function judge(method: Documented, answer: Answer, names: Names): void {
+  const { name, errors, result } = method;
+  if (answer.error !== undefined) {
+    const what = `${name} fails with ${JSON.stringify(answer.error)}`;
+    const stable = String(answer.error.data?.code);
+    expect(
+      errors.flatMap(({ data }) => data.codes),
+      what,
+    ).toContain(stable);
+    expect(answer.error.code, what).toBe(numberOf(stable, names));
+    expect(["internal", "invalid_params"], what).not.toContain(stable);
+    if (name in refusals) expect(stable, what).toBe(refusals[name]);
+    else if (mustSucceed(method)) expect.fail(what);
+    return;
+  }
+  expect(refusals[name], `${name} was to be refused`).toBeUndefined();
+  const isValid = compiled(result.schema);
+  isValid(answer.result);
+  expect(isValid.errors ?? [], `${name} answers ${JSON.stringify(answer.result)?.slice(0, 2000)}`).toEqual(
+    [],
+  );
+}
+
+const codeIn = (answer: Answer | Answer[] | undefined): unknown =>
+  answer === undefined || Array.isArray(answer) ? undefined : answer.error?.code;
+
+describe("the document", () => {
+  it("is served to anybody, cached, and the same by rpc.discover", async () => {
+    const response = await fetch(`${hub.url}/openrpc.json`);
+    expect(response.status).toBe(200);
+    expect(response.headers.get("content-type")).toMatch(/^application\/json/);
+    const document = await response.json();
+    const etag = response.headers.get("etag") ?? "";
+    const again = await fetch(`${hub.url}/openrpc.json`, { headers: { "if-none-match": etag } });
+    expect(again.status).toBe(304);
+    await using anybody = await connect();
+    expect(await anybody.result("rpc.discover")).toEqual(document);
+    expect(await anybody.result("get_supported_methods")).toEqual(methods.map(({ name }) => name));
+  });
+
+  it("keeps a batch of rpc.discover from filling the memory, and answers again afterwards", async () => {
+    await using anybody = await connect();
+    const batch = Array.from({ length: 50 }, (_, id) => ({ jsonrpc: "2.0", id, method: "rpc.discover" }));
+    const answers = (await anybody.answerTo(JSON.stringify(batch))) as Answer[];
+    expect(answers.filter(({ result }) => result !== undefined)).toHaveLength(1);
+    expect(answers.filter(({ error }) => error?.data?.code === "rate_limited")).toHaveLength(49);
+    expect(await anybody.result("rpc.discover")).toHaveProperty("openrpc");
+  });
+
+  it("gives the methods of the older systems the roles they had, or as decided", () => {
+    const roleOf = Object.fromEntries(methods.map((method) => [method.name, method["x-role"]]));
+    const expected = {
+      public: "ping authenticate echo get_supported_methods",
+      viewer:
+        "get_camera_list get_camera_status get_camera_capabilities list_recordings list_snapshots get_recording_info get_snapshot_info get_streams get_recording_status get_stream_url get_stream_status get_system_status subscribe_events unsubscribe_events get_subscription_stats get_server_info",
+      operator:
+        "take_snapshot capture_snapshot start_recording stop_recording schedule_recording delete_recording delete_snapshot start_streaming stop_streaming",
+      admin: "get_metrics get_status get_storage_info set_retention_policy cleanup_old_files",
+    };
+    for (const [role, names] of Object.entries(expected)) {
+      for (const name of names.split(" ")) expect(roleOf[name], name).toBe(role);
+    }
+  });
+});
+
+describe.each(vocabularies)("every method, in the vocabulary %s", (names) => {
+  let caller: RawRpc;
+
+  beforeAll(async () => {
+    caller = await signedIn(adminKey, names);
+  });
+  afterAll(async () => {
+    await caller[Symbol.asyncDispose]();
+  });
+
+  it("answers its example in the documented shape; unknown parameters are ignored", async () => {
+    for (const method of methods) {
+      const params = { ...(await exampleOf(method)), not_a_parameter: { nested: [1] } };
+      judge(method, await caller.call(method.name, params), names);
+      await afterwards[method.name]?.();
+    }
+  }, 120_000);
+
+  it("takes the same parameters by position, null for what is left out", async () => {
+    for (const method of methods) {
+      const named = await exampleOf(method);
+      const last = method.params.findLastIndex(({ name }) => name in named);
+      const positional = method.params.slice(0, last + 1).map(({ name }) => named[name] ?? null);
+      judge(method, await caller.call(method.name, positional), names);
+      await afterwards[method.name]?.();
+      const tooMany = await caller.call(method.name, [...method.params.map(() => null), 1]);
+      expect(tooMany.error, `${method.name} with one more`).toMatchObject({
+        code: -32602,
+        data: { param: "params" },
+      });
+    }
+  }, 120_000);
+
+  it("refuses a parameter of a wrong kind, naming it", async () => {
+    const candidates = [true, 12.5, -1, "\u0007", "", {}, [], [{}], { x: [] }];
+    const calls = methods.flatMap(({ name, params, examples }) => {
+      const example = Object.fromEntries(examples[0]?.params.map((one) => [one.name, one.value]) ?? []);
+      return params.flatMap(({ name: parameter, schema }) => {
+        const isValid = compiled(schema);
+        const wrong = candidates.filter((value) => !isValid(value));
+        expect(wrong.length, `${name}.${parameter} takes anything`).toBeGreaterThan(0);
+        return wrong.map((value) => ({ name, parameter, params: { ...example, [parameter]: value } }));
+      });
+    });
+    expect(calls.length).toBeGreaterThan(300);
+    for (const { name, parameter, params } of calls) {
+      const { error } = await caller.call(name, params);
+      const what = `${name} ${JSON.stringify(params)}: ${JSON.stringify(error)}`;
+      expect(error?.code, what).toBe(-32602);
+      expect(String(error?.data?.param).split(".")[0], what).toBe(parameter);
+      expect(error?.data?.code, what).toBe("invalid_params");
+    }
+  }, 120_000);
+
+  it("says which required parameter is missing", async () => {
+    for (const { name, params, examples } of methods) {
+      const example = Object.fromEntries(examples[0]?.params.map((one) => [one.name, one.value]) ?? []);
+      for (const { name: parameter, required } of params) {
+        if (!required) continue;
+        for (const absent of [undefined, null]) {
+          const { error } = await caller.call(name, { ...example, [parameter]: absent });
+          expect(error, `${name} without ${parameter}`).toMatchObject({
+            code: -32602,
+            data: { param: parameter },
+          });
+        }
+      }
+      for (const scalar of [1, "x", true])
+        expect((await caller.call(name, scalar)).error?.code, name).toBe(-32602);
+    }
+  }, 60_000);
+
+  it.each(["unauthenticated", "viewer", "operator", "admin"])(
+    "lets a caller in by its role: %s",
+    async (role) => {
+      const ranks = ["unauthenticated", "viewer", "operator", "admin"];
+      for (const { name, "x-role": wanted } of methods) {
+        // A connection for each: what one call did to it must not tell on the next.
+        const key = keys[role];
+        await using rpc = key === undefined ? await connect(names) : await signedIn(key, names);
+        // Without parameters most calls end there; who may not call never gets that far.
+        const { error } = await rpc.call(name, {});
+        const stable = error?.data?.code;
+        const mayCall = wanted === "public" || ranks.indexOf(role) >= ranks.indexOf(wanted);
+        const what = `${name} as ${role}: ${JSON.stringify(error)}`;
+        if (mayCall) {
+          expect(["auth_required", "permission_denied", "token_expired"], what).not.toContain(stable);
+          continue;
+        }
+        const refusal = role === "unauthenticated" ? "auth_required" : "permission_denied";
+        expect(stable, what).toBe(refusal);
+        expect(error?.code, what).toBe(numberOf(refusal, names));
+        if (refusal === "auth_required")
+          expect(error?.data?.reason, what).toContain("Authentication required");
+        else expect(error?.data, what).toMatchObject({ required_role: wanted, have_role: role });
+      }
+    },
+    60_000,
+  );
+});
+
+describe("JSON-RPC 2.0", () => {
+  it("never answers a notification, whatever becomes of it", async () => {
+    await using rpc = await connect();
+    for (const body of [
+      { method: "ping" },
+      { method: "no_such_method" },
+      { method: "echo", params: { message: 1 } },
+      { method: "get_camera_list" },
+      { method: "authenticate", params: { auth_token: "wrong" } },
+      { method: "echo", params: 7 },
+    ]) {
+      expect(await rpc.answersTo(JSON.stringify({ jsonrpc: "2.0", ...body })), JSON.stringify(body)).toEqual(
+        [],
+      );
+    }
+    // Those that had to wait for the authentication are through as well now.
+    expect(await rpc.answersTo('{"jsonrpc":"2.0","method":"ping"}')).toEqual([]);
+  });
+
+  it("gives every id back as it came, and refuses what cannot be one", async () => {
+    await using rpc = await connect();
+    const ids = [
+      "1",
+      "",
+      "ä\u0000\u2028😀",
+      "x".repeat(10_000),
+      0,
+      -0,
+      -1,
+      1.5,
+      1e300,
+      Number.MAX_SAFE_INTEGER,
+      null,
+    ];
+    for (const id of ids) {
+      const text = `{"jsonrpc":"2.0","method":"ping","id":${JSON.stringify(id)}}`;
+      expect(await rpc.answerTo(text)).toEqual({
+        jsonrpc: "2.0",
+        id: JSON.parse(JSON.stringify(id)),
+        result: "pong",
+      });
+    }
+    for (const id of [true, false, {}, [], { id: 1 }]) {
+      const answer = await rpc.answerTo(JSON.stringify({ jsonrpc: "2.0", method: "ping", id }));
+      expect(answer, JSON.stringify(id)).toMatchObject({ id: null, error: { code: -32600 } });
+    }
+  });
+
+  it("answers each malformed request by its class", async () => {
+    await using rpc = await connect();
+    const cases: [string, number, unknown][] = [
+      ["", -32700, null],
+      ["{", -32700, null],
+      ["nonsense", -32700, null],
+      ['{"jsonrpc":"2.0","id":1,"method":"ping"}}', -32700, null],
+      ['{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":NaN}}', -32700, null],
+      ['{"jsonrpc":"2.0","id":1,"method":"ping",}', -32700, null],
+      ['\ufeff{"jsonrpc":"2.0","id":1,"method":"ping"}', -32700, null],
+      ["null", -32600, null],
+      ["1", -32600, null],
+      ['"ping"', -32600, null],
+      ["{}", -32600, null],
+      ['{"jsonrpc":"1.0","id":3,"method":"ping"}', -32600, 3],
+      ['{"jsonrpc":2.0,"id":3,"method":"ping"}', -32600, 3],
+      ['{"jsonrpc":"2.0","id":"x"}', -32600, "x"],
+      ['{"jsonrpc":"2.0","id":4,"method":""}', -32600, 4],
+      ['{"jsonrpc":"2.0","id":4,"method":["ping"]}', -32600, 4],
+      ['{"jsonrpc":"2.0","id":5,"method":"no_such_method"}', -32601, 5],
+      ['{"jsonrpc":"2.0","id":5,"method":"__proto__"}', -32601, 5],
+      ['{"jsonrpc":"2.0","id":5,"method":"constructor"}', -32601, 5],
+      ['{"jsonrpc":"2.0","id":5,"method":"toString"}', -32601, 5],
+    ];
+    for (const [text, code, id] of cases) {
+      const answer = await rpc.answerTo(text);
+      expect(answer, text).toMatchObject({ jsonrpc: "2.0", id, error: { code } });
+      expect(answer, text).not.toHaveProperty("result");
+    }
+    const unknown = await rpc.call("no_such_method");
+    expect(unknown.error?.message).toBe("Method not found: no_such_method");
+  });
+
+  it("answers batches: mixed, empty, nested, without requests, and no more than a hundred", async () => {
+    await using rpc = await connect();
+    const mixed = [
+      { jsonrpc: "2.0", id: "a", method: "ping" },
+      { jsonrpc: "2.0", method: "ping" },
+      { jsonrpc: "2.0", id: "b", method: "echo", params: ["hi"] },
+      { jsonrpc: "2.0", id: "c", method: "no_such_method" },
+      { id: "d", method: "ping" },
+      7,
+      [{ jsonrpc: "2.0", id: "e", method: "ping" }],
+    ];
+    const answers = (await rpc.answerTo(JSON.stringify(mixed))) as Answer[];
+    expect(answers.map(({ id, result, error }) => [id, result ?? error?.code])).toEqual([
+      ["a", "pong"],
+      ["b", "hi"],
+      ["c", -32601],
+      ["d", -32600],
+      [null, -32600],
+      [null, -32600],
+    ]);
+    expect(await rpc.answerTo("[]")).toMatchObject({ id: null, error: { code: -32600 } });
+    expect(await rpc.answersTo('[{"jsonrpc":"2.0","method":"ping"},{"jsonrpc":"2.0","method":"x"}]')).toEqual(
+      [],
+    );
+    const many = (length: number) =>
+      JSON.stringify(Array.from({ length }, (_, id) => ({ jsonrpc: "2.0", id, method: "ping" })));
+    expect(await rpc.answerTo(many(100))).toHaveLength(100);
+    expect(await rpc.answerTo(many(101))).toMatchObject({ id: null, error: { code: -32600 } });
+  });
+
+  it("reads binary frames as text, and keeps odd text as it is", async () => {
+    await using rpc = await connect();
+    const bytes = new TextEncoder().encode('{"jsonrpc":"2.0","id":1,"method":"ping"}');
+    expect(await rpc.answerTo(bytes)).toEqual({ jsonrpc: "2.0", id: 1, result: "pong" });
+    expect(codeIn(await rpc.answerTo(new Uint8Array([0xff, 0xfe, 0x00, 0x80])))).toBe(-32700);
+    const invalid = new TextEncoder().encode('{"jsonrpc":"2.0","id":1,"method":"echo","params":["?"]}');
+    invalid[invalid.indexOf(0x3f)] = 0xff;
+    expect(await rpc.answerTo(invalid)).toMatchObject({ id: 1, result: "\ufffd" });
+    for (const text of ["\ud800", "a\udc00b", "\u0000", "\u2028", "😀", "‮"]) {
+      const answer = await rpc.answerTo(
+        `{"jsonrpc":"2.0","id":1,"method":"echo","params":{"message":${JSON.stringify(text)}}}`,
+      );
+      expect(answer).toMatchObject({ result: text });
+    }
+  });
+
+  it("is not confused by duplicate keys, __proto__, depth and great numbers", async () => {
+    const duplicate = await admin.answerTo('{"jsonrpc":"2.0","id":1,"id":2,"method":"echo","method":"ping"}');
+    expect(duplicate).toEqual({ jsonrpc: "2.0", id: 2, result: "pong" });
+    for (const params of ['{"__proto__":{"message":"x"}}', '{"constructor":{"message":"x"}}']) {
+      const answer = await admin.answerTo(`{"jsonrpc":"2.0","id":1,"method":"echo","params":${params}}`);
+      expect(answer, params).toMatchObject({ error: { code: -32602, data: { param: "message" } } });
+    }
+    const inherited = '{"jsonrpc":"2.0","id":1,"__proto__":{"method":"ping"}}';
+    expect(codeIn(await admin.answerTo(inherited))).toBe(-32600);
+    const filters = '{"topics":["clock.step"],"filters":{"__proto__":"x","constructor":"y"}}';
+    judge(
+      methods.find(({ name }) => name === "subscribe_events") as Documented,
+      (await admin.answerTo(
+        `{"jsonrpc":"2.0","id":1,"method":"subscribe_events","params":${filters}}`,
+      )) as Answer,
+      "path",
+    );
+    for (const depth of [1000, 100_000]) {
+      const [open, close] = ["[".repeat(depth), "]".repeat(depth)];
+      const deep = await admin.answerTo(
+        `{"jsonrpc":"2.0","id":1,"method":"echo","params":{"message":${open}${close}}}`,
+      );
+      expect(deep, `depth ${depth}`).toMatchObject({ error: { code: -32602 } });
+      expect(codeIn(await admin.answerTo(`${open}${close}`)), `depth ${depth}`).toBe(undefined);
+    }
+    for (const number of ["1e999", "-1e999", "1e308", "9007199254740993", "0.1", "-0.5", '"1e3"', '"0x10"']) {
+      const answer = await admin.answerTo(
+        `{"jsonrpc":"2.0","id":1,"method":"list_recordings","params":{"limit":${number}}}`,
+      );
+      expect(answer, number).toMatchObject({ error: { code: -32602, data: { param: "limit" } } });
+    }
+    expect(await admin.result("list_recordings", { limit: "5", offset: 0.0 })).toMatchObject({ limit: 5 });
+  });
+
+  it("closes on a message of more than 1 MiB with 1009, and takes one of that size", async () => {
+    await using rpc = await connect();
+    const head = '{"jsonrpc":"2.0","id":1,"method":"echo","params":["';
+    const fits = `${head}${"x".repeat(1024 * 1024 - head.length - 3)}"]}`;
+    expect(await rpc.answerTo(fits)).toMatchObject({ id: 1 });
+    rpc.send(`${fits} `);
+    expect(await rpc.closed).toBe(1009);
+  });
+});
+
+it("after all of this the hub answers, and its log has no fault", async () => {
+  await using rpc = await connect();
+  expect(await rpc.result("ping")).toBe("pong");
+  expect(await admin.result("get_camera_list")).toMatchObject({ connected: 1 });
+  const faults = hub.output.filter((line) =>
+    /unhandled|uncaught|a request failed|could not be handled|\bERROR\b|"level":[56]0/i.test(line),
+  );
+  expect(faults).toEqual([]);
+  expect(hub.process.exitCode).toBeNull();
+});
