@@ -24,6 +24,7 @@ import {
 } from "@ocelli/protocol/camera-service";
 import { isExpired } from "../../auth/identity.ts";
 import { failureOf, inbandResult, RpcError, wireError } from "./errors.ts";
+import type { Outgoing } from "./frame.ts";
 import { isMalformed, type Member, type Request } from "./message.ts";
 import { implementations } from "./methods/index.ts";
 import type { Call, MethodImplementation } from "./methods/method.ts";
@@ -33,12 +34,12 @@ import type { Session } from "./session.ts";
 export interface Answer {
   /** The response object; `undefined` for notifications. */
   readonly response: object | undefined;
-  /** To be called once the response is handed to the socket: lets held-back notifications go. */
-  readonly sent: () => void;
+  /** To be called, if it is there, once the response is handed to the socket: lets held-back notifications go. */
+  readonly sent: (() => void) | undefined;
 }
 
 /** Sends a message to the connection a request came from. */
-export type Send = (text: string) => void;
+export type Send = (message: Outgoing) => void;
 
 export class Dispatcher {
   readonly #services: RpcServices;
@@ -51,9 +52,9 @@ export class Dispatcher {
 
   async dispatch(member: Member, session: Session, send: Send): Promise<Answer> {
     const startedMonoUs = this.#services.clock.monoUs();
-    const requestId = correlationId(member);
+    let requestId: string | undefined;
+    const findRequestId = (): string => (requestId ??= correlationId(member));
     const releases: (() => void)[] = [];
-    const hold = (cameraId: string): void => void releases.push(session.hold(cameraId, send));
     let outcome: object;
     let ended: "ok" | "refused" | "fault" = "ok";
     try {
@@ -64,35 +65,34 @@ export class Dispatcher {
       outcome = {
         result: await this.#run(member.method, member, session, {
           send,
-          hold,
+          hold: (cameraId) => void releases.push(session.hold(cameraId, send)),
           afterAnswer: (work) => void releases.push(work),
         }),
       };
     } catch (error) {
       ended = failureOf(error).condition === "internal" ? "fault" : "refused";
-      outcome = this.#failed(error, member, session, requestId);
+      outcome = this.#failed(error, member, session, findRequestId());
     }
-    const sent = (): void => {
-      for (const release of releases) release();
-    };
+    const sent =
+      releases.length === 0
+        ? undefined
+        : (): void => {
+            for (const release of releases) release();
+          };
     const nowUs = this.#services.clock.monoUs();
     const method = isMalformed(member) || !isMethodName(member.method) ? undefined : member.method;
     // An export answers when its work is done: how long that takes says nothing about the hub's answers.
     if (method !== "export_recording")
       this.#services.hub.requests.add((nowUs - startedMonoUs) / 1000, ended, method);
     if (!isMalformed(member) && member.id === undefined) return { response: undefined, sent };
+    const response = { jsonrpc: "2.0", id: member.id ?? null, ...outcome };
+    if (session.dialect.names !== "logical") return { response, sent };
     const metadata = {
       processing_time_ms: Math.round((nowUs - startedMonoUs) / 10) / 100,
       server_timestamp: isoOf(this.#services.clock.wallUs()),
-      request_id: requestId,
+      request_id: findRequestId(),
     };
-    const response = {
-      jsonrpc: "2.0",
-      id: member.id ?? null,
-      ...outcome,
-      ...(session.dialect.names === "logical" ? { metadata } : {}),
-    };
-    return { response, sent };
+    return { response: { ...response, metadata }, sent };
   }
 
   async #run<M extends MethodName>(
@@ -113,7 +113,9 @@ export class Dispatcher {
         dialect: session.dialect,
         role: session.identity?.role,
         requestId: request.id,
-        signal: session.ended.signal,
+        get signal() {
+          return session.ended;
+        },
         notify: (name, payload) =>
           outlet.send(JSON.stringify({ jsonrpc: "2.0", method: name, params: payload })),
         afterAnswer: outlet.afterAnswer,
@@ -154,7 +156,7 @@ export class Dispatcher {
     try {
       session.identity = await this.#services.auth.verify(token, {
         address: session.address,
-        signal: session.ended.signal,
+        signal: session.ended,
       });
     } catch (error) {
       if (!(error instanceof OcelliError) || error.code !== "auth_failed") throw error;

@@ -22,6 +22,7 @@ import { Newcomers } from "../edge/newcomers.ts";
 import { initialCameraText, notification } from "./announcer.ts";
 import { Connection, type ConnectionLimits, defaultConnectionLimits } from "./connection.ts";
 import { Dispatcher } from "./dispatcher.ts";
+import { Heartbeat } from "./heartbeat.ts";
 import { MachineFigures } from "./machine-figures.ts";
 import { RequestFigures, type RequestListener } from "./request-figures.ts";
 import type { RpcServices } from "./services.ts";
@@ -74,6 +75,7 @@ class Endpoint implements RpcEndpoint {
   readonly #maxConnections: number;
   readonly #dispatcher: Dispatcher;
   readonly #connections = new Set<Connection>();
+  readonly #heartbeat: Heartbeat;
   readonly #clients: Clients;
   readonly #newcomers: Newcomers;
   readonly #services: RpcServices;
@@ -88,6 +90,7 @@ class Endpoint implements RpcEndpoint {
     this.#limits = { ...defaultConnectionLimits, ...options.limits };
     const { events, clock, log, version } = options;
     const startedAtMonoUs = clock.monoUs();
+    this.#heartbeat = new Heartbeat({ clock, ...this.#limits });
     this.#maxConnections = options.maxConnections ?? 20_000;
     this.#clients = options.clients ?? new Clients();
     this.#newcomers = new Newcomers(options.maxNewcomersPerAddress ?? 0);
@@ -167,8 +170,10 @@ class Endpoint implements RpcEndpoint {
     if (identity === undefined) this.#newcomers.add(address, session);
     const connection = new Connection({
       socket,
+      transport: request.socket,
       session,
       dispatcher: this.#dispatcher,
+      heartbeat: this.#heartbeat,
       clock,
       log,
       limits: this.#limits,
@@ -214,6 +219,7 @@ class Endpoint implements RpcEndpoint {
 
   async #close(): Promise<void> {
     this.#subscriptions.close();
+    this.#heartbeat.close();
     this.#heldStreams.close();
     await Promise.all(
       [...this.#connections].map((connection) => connection.close(closeCodes.goingAway, "Server shutdown")),

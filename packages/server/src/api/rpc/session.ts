@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import type { Dialect } from "@ocelli/protocol/camera-service";
 import { type Identity, isExpired } from "../../auth/identity.ts";
 import type { Allowance } from "../edge/rate-limits.ts";
+import type { Outgoing } from "./frame.ts";
 import { Gate } from "./gate.ts";
 import { Lanes } from "./lanes.ts";
 
@@ -19,11 +20,12 @@ export class Session {
   readonly allowance: Allowance | undefined;
   readonly gate = new Gate();
   readonly lanes = new Lanes();
-  /** Aborted when the connection ends. */
-  readonly ended = new AbortController();
   dialect: Dialect;
   identity: Identity | undefined;
-  readonly #held = new Map<string, { holders: number; texts: string[] }>();
+  /** Made when somebody asks: most connections only listen. */
+  #ended: AbortController | undefined;
+  #hasEnded = false;
+  #held: Map<string, { holders: number; messages: Outgoing[] }> | undefined;
 
   constructor(options: {
     readonly address: string;
@@ -39,30 +41,51 @@ export class Session {
     this.identity = options.identity;
   }
 
+  /** Aborted when the connection ends. */
+  get ended(): AbortSignal {
+    if (this.#ended === undefined) {
+      this.#ended = new AbortController();
+      if (this.#hasEnded) this.#abort();
+    }
+    return this.#ended.signal;
+  }
+
+  /** The connection has ended. */
+  end(): void {
+    this.#hasEnded = true;
+    this.#abort();
+  }
+
+  #abort(): void {
+    this.#ended?.abort(new Error("The connection has ended."));
+  }
+
   mayBeTold(nowUs: number): boolean {
     return this.identity !== undefined && !isExpired(this.identity, nowUs);
   }
 
   /** Keeps recording notifications of a camera back until the returned function is called (once or more). */
-  hold(cameraId: string, send: (text: string) => void): () => void {
-    const entry = this.#held.get(cameraId) ?? { holders: 0, texts: [] };
+  hold(cameraId: string, send: (message: Outgoing) => void): () => void {
+    this.#held ??= new Map();
+    const held = this.#held;
+    const entry = held.get(cameraId) ?? { holders: 0, messages: [] };
     entry.holders++;
-    this.#held.set(cameraId, entry);
+    held.set(cameraId, entry);
     let released = false;
     return () => {
       if (released) return;
       released = true;
       entry.holders--;
       if (entry.holders > 0) return;
-      this.#held.delete(cameraId);
-      for (const text of entry.texts) send(text);
+      held.delete(cameraId);
+      for (const message of entry.messages) send(message);
     };
   }
 
-  /** @returns true when `text` was kept back and will be sent on release */
-  keepBack(cameraId: string, text: string): boolean {
-    const entry = this.#held.get(cameraId);
-    entry?.texts.push(text);
+  /** @returns true when `message` was kept back and will be sent on release */
+  keepBack(cameraId: string, message: Outgoing): boolean {
+    const entry = this.#held?.get(cameraId);
+    entry?.messages.push(message);
     return entry !== undefined;
   }
 }
