@@ -5,12 +5,15 @@
  * Invariants: at most `maxInFlight` requests run; while they do, the socket is paused and the client's own
  * connection waits. No message, however formed, ends the process or another connection.
  */
+import type { Writable } from "node:stream";
 import { closeCodes, maxMessageBytes } from "@ocelli/protocol/camera-service";
 import type { WebSocket } from "ws";
 import type { Clock } from "../../clock/clock.ts";
 import type { Log } from "../../log/log.ts";
 import type { Dispatcher } from "./dispatcher.ts";
-import { readMessage } from "./message.ts";
+import type { Outgoing } from "./frame.ts";
+import type { Heartbeat } from "./heartbeat.ts";
+import { type Member, readMessage } from "./message.ts";
 import { Outbox } from "./outbox.ts";
 import type { Session } from "./session.ts";
 
@@ -43,8 +46,11 @@ export const defaultConnectionLimits: ConnectionLimits = {
 
 export interface ConnectionOptions {
   readonly socket: WebSocket;
+  /** What `socket` speaks through. */
+  readonly transport: Writable;
   readonly session: Session;
   readonly dispatcher: Dispatcher;
+  readonly heartbeat: Heartbeat;
   readonly clock: Clock;
   readonly log: Log;
   readonly limits: ConnectionLimits;
@@ -64,17 +70,21 @@ export class Connection {
   readonly #log: Log;
   readonly #limits: ConnectionLimits;
   readonly #onDropped: ConnectionOptions["onDropped"];
-  readonly #inbox: string[] = [];
-  readonly #closed = Promise.withResolvers<void>();
-  #waiting: (() => void)[] = [];
+  /** What cannot be taken up yet. */
+  #inbox: string[] | undefined;
+  /** Called when little enough waits to be sent. */
+  #waiting: (() => void)[] | undefined;
   #inFlight = 0;
   #cancelQuiet: (() => void) | undefined;
-  #cancelPing: () => void;
-  #cancelPong: (() => void) | undefined;
+  /** What had been sent when the ping went that no pong has answered yet. */
+  #progressAtPing: number | undefined;
   #closing = false;
+  #isClosed = false;
+  /** Made when somebody waits for the end. */
+  #closed: PromiseWithResolvers<void> | undefined;
 
   constructor(options: ConnectionOptions) {
-    const { socket, session, clock, log, limits } = options;
+    const { socket, session, heartbeat, clock, log, limits } = options;
     this.session = session;
     this.#socket = socket;
     this.#dispatcher = options.dispatcher;
@@ -82,7 +92,7 @@ export class Connection {
     this.#log = log;
     this.#limits = limits;
     this.#onDropped = options.onDropped;
-    this.#outbox = new Outbox(socket, limits, {
+    this.#outbox = new Outbox(socket, options.transport, limits, {
       onDrain: () => {
         this.#release();
         this.#takeUp();
@@ -96,50 +106,59 @@ export class Connection {
         this.#end(closeCodes.tryAgainLater, "Client does not read");
       },
     });
-    this.#cancelPing = clock.every(limits.pingEveryMs, () => this.#ping());
-    this.#cancelQuiet = clock.after(limits.quietMs, () => options.onQuiet(this));
+    heartbeat.add(this);
+    this.#cancelQuiet = clock.after(limits.quietMs, () => {
+      this.#cancelQuiet = undefined;
+      options.onQuiet(this);
+    });
     socket.on("message", (data) => this.#receive(data));
-    socket.on("pong", () => this.#heard());
+    socket.on("pong", () => {
+      this.#progressAtPing = undefined;
+    });
     socket.on("error", (error) => log.debug({ err: error, session: session.id }, "a connection failed"));
     socket.on("close", () => {
       this.#closing = true;
-      this.#inbox.length = 0;
+      this.#isClosed = true;
+      this.#inbox = undefined;
       this.#cancelQuiet?.();
-      this.#cancelPing();
-      this.#cancelPong?.();
-      session.ended.abort(new Error("The connection has ended."));
+      heartbeat.remove(this);
+      session.end();
       options.onClosed(this);
       this.#release();
-      this.#closed.resolve();
+      this.#closed?.resolve();
     });
   }
 
   /** A broadcast; a client that does not read is dropped for it. */
-  announce(text: string): void {
-    this.#outbox.announce(text);
+  announce(message: Outgoing): void {
+    this.#outbox.announce(message);
   }
 
   /** A notification about the recording of a camera: kept back while an answer about it is due. */
-  announceRecording(cameraId: string, text: string): void {
-    if (!this.session.keepBack(cameraId, text)) this.#outbox.announce(text);
+  announceRecording(cameraId: string, message: Outgoing): void {
+    if (!this.session.keepBack(cameraId, message)) this.#outbox.announce(message);
   }
 
   /** Something for this client alone. */
-  send(text: string): void {
-    this.#outbox.send(text);
+  send(message: Outgoing): void {
+    this.#outbox.send(message);
   }
 
   /** Resolves when little enough waits to be sent, or the connection has ended. */
   drained(): Promise<void> {
-    if (this.#closing) return this.#closed.promise;
+    if (this.#closing) return this.#ended();
     if (!this.#outbox.isFull) return Promise.resolve();
-    return new Promise((resolve) => this.#waiting.push(resolve));
+    this.#waiting ??= [];
+    const waiting = this.#waiting;
+    return new Promise((resolve) => waiting.push(resolve));
   }
+
+  readonly #sendOwn = (message: Outgoing): void => this.#outbox.send(message);
 
   /** Idempotent; resolves when the socket is closed, cut if the other end does not answer. */
   close(code: number, reason: string): Promise<void> {
     this.#end(code, reason);
-    return this.#closed.promise;
+    return this.#ended();
   }
 
   #receive(data: Buffer | ArrayBuffer | Buffer[]): void {
@@ -155,76 +174,115 @@ export class Connection {
       this.#end(closeCodes.tooBig, "Message too big");
       return;
     }
-    this.#inbox.push(bytes.toString("utf8"));
-    this.#takeUp();
+    const text = bytes.toString("utf8");
+    if (this.#inbox === undefined && this.#mayTakeUp()) {
+      this.#handle(text);
+    } else {
+      this.#inbox ??= [];
+      this.#inbox.push(text);
+      this.#takeUp();
+    }
+  }
+
+  #mayTakeUp(): boolean {
+    return !this.#closing && this.#inFlight < this.#limits.maxInFlight && !this.#outbox.isFull;
   }
 
   /** Begins what may run now, and lets the socket read on only when nothing is left over. */
   #takeUp(): void {
-    while (!this.#closing && this.#inFlight < this.#limits.maxInFlight && !this.#outbox.isFull) {
+    while (this.#inbox !== undefined && this.#mayTakeUp()) {
       const text = this.#inbox.shift();
-      if (text === undefined) break;
-      void this.#handle(text);
+      if (text === undefined) this.#inbox = undefined;
+      else this.#handle(text);
     }
     if (this.#closing) return;
-    if (this.#inbox.length > 0) this.#socket.pause();
+    if (this.#inbox !== undefined && this.#inbox.length > 0) this.#socket.pause();
     else if (this.#socket.isPaused) this.#socket.resume();
   }
 
-  async #handle(text: string): Promise<void> {
+  #handle(text: string): void {
     const message = readMessage(text);
-    const members = message.kind === "single" ? [message.member] : message.members;
+    if (message.kind === "single") void this.#handleSingle(message.member);
+    else void this.#handleBatch(message.members);
+  }
+
+  async #handleSingle(member: Member): Promise<void> {
+    this.#inFlight++;
+    try {
+      const { response, sent } = await this.#dispatcher.dispatch(member, this.session, this.#sendOwn);
+      if (response !== undefined) this.send(JSON.stringify(response));
+      sent?.();
+    } catch (error) {
+      this.#fault(error);
+    } finally {
+      this.#inFlight--;
+      if (this.#inbox !== undefined || this.#socket.isPaused) this.#takeUp();
+    }
+  }
+
+  async #handleBatch(members: readonly Member[]): Promise<void> {
     this.#inFlight += members.length;
     try {
       const answers = await Promise.all(
-        members.map((member) => this.#dispatcher.dispatch(member, this.session, (own) => this.send(own))),
+        members.map((member) => this.#dispatcher.dispatch(member, this.session, this.#sendOwn)),
       );
       const responses = answers.flatMap(({ response }) => (response === undefined ? [] : [response]));
-      if (responses.length > 0)
-        this.send(JSON.stringify(message.kind === "single" ? responses[0] : responses));
-      for (const { sent } of answers) sent();
+      if (responses.length > 0) this.send(JSON.stringify(responses));
+      for (const { sent } of answers) sent?.();
     } catch (error) {
-      this.#log.error({ err: error, session: this.session.id }, "a message could not be handled");
+      this.#fault(error);
     } finally {
       this.#inFlight -= members.length;
       this.#takeUp();
     }
   }
 
+  #fault(error: unknown): void {
+    this.#log.error({ err: error, session: this.session.id }, "a message could not be handled");
+  }
+
   #release(): void {
-    for (const resolve of this.#waiting.splice(0)) resolve();
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    for (const resolve of waiting ?? []) resolve();
   }
 
-  #ping(): void {
-    if (this.#closing || this.#cancelPong !== undefined) return;
-    const { progress } = this.#outbox;
+  /** From the heartbeat. */
+  ping(): void {
+    if (this.#closing || this.#progressAtPing !== undefined) return;
+    this.#progressAtPing = this.#outbox.progress;
     this.#socket.ping();
-    this.#cancelPong = this.#clock.after(this.#limits.pongWithinMs, () => {
-      this.#cancelPong = undefined;
-      // A paused socket cannot hear the pong: then it counts as alive while requests run or messages go out.
-      if (this.#socket.isPaused && (this.#inFlight > 0 || this.#outbox.progress > progress)) return;
-      this.#log.info(
-        { session: this.session.id, peer: this.session.address },
-        "a client answers no ping and is cut",
-      );
-      this.#onDropped("silent");
-      this.#socket.terminate();
-    });
   }
 
-  #heard(): void {
-    this.#cancelPong?.();
-    this.#cancelPong = undefined;
+  /** From the heartbeat, some time after the ping. */
+  expectPong(): void {
+    const before = this.#progressAtPing;
+    if (this.#closing || before === undefined) return;
+    this.#progressAtPing = undefined;
+    // A paused socket cannot hear the pong: then it counts as alive while requests run or messages go out.
+    if (this.#socket.isPaused && (this.#inFlight > 0 || this.#outbox.progress > before)) return;
+    this.#log.info(
+      { session: this.session.id, peer: this.session.address },
+      "a client answers no ping and is cut",
+    );
+    this.#onDropped("silent");
+    this.#socket.terminate();
+  }
+
+  #ended(): Promise<void> {
+    if (this.#isClosed) return Promise.resolve();
+    this.#closed ??= Promise.withResolvers<void>();
+    return this.#closed.promise;
   }
 
   #end(code: number, reason: string): void {
     if (this.#closing) return;
     this.#closing = true;
-    this.#inbox.length = 0;
+    this.#inbox = undefined;
     // A paused socket would never see the answer to the close.
     this.#socket.resume();
     this.#socket.close(code, reason);
     const cancel = this.#clock.after(this.#limits.closeWithinMs, () => this.#socket.terminate());
-    void this.#closed.promise.then(cancel);
+    void this.#ended().then(cancel);
   }
 }

@@ -3,8 +3,14 @@
  * - answers are the client's own doing: no further request is taken up while more than `highWaterBytes` wait;
  * - notifications cannot wait for one client: with more than `maxBufferedBytes` waiting the client is dropped (1013).
  * Nothing here ever blocks another connection.
+ *
+ * Messages are written to the transport as whole frames, one write each, past the sender of `ws`: that would make its own
+ * header and copy for every client of a broadcast. The order with what `ws` writes itself (pings, the close) is kept,
+ * since compression is off and it then writes at once as well.
  */
+import type { Writable } from "node:stream";
 import type { WebSocket } from "ws";
+import { type Outgoing, textFrame } from "./frame.ts";
 
 export interface OutboxLimits {
   /** Default 1 MiB. */
@@ -13,57 +19,62 @@ export interface OutboxLimits {
   readonly maxBufferedBytes: number;
 }
 
+export interface OutboxCallbacks {
+  /** Enough has been written out after the high water mark had been passed. */
+  readonly onDrain: () => void;
+  /** The rule above was broken; nothing more is sent. Called once. */
+  readonly onDrop: (bufferedBytes: number) => void;
+}
+
 export class Outbox {
   readonly #socket: WebSocket;
+  readonly #transport: Writable;
   readonly #limits: OutboxLimits;
-  readonly #onDrain: () => void;
-  readonly #onDrop: (bufferedBytes: number) => void;
+  readonly #callbacks: OutboxCallbacks;
   #dropped = false;
-  #progress = 0;
+  #written = 0;
 
-  constructor(
-    socket: WebSocket,
-    limits: OutboxLimits,
-    callbacks: {
-      /** Something was written out after the high water mark had been passed. */
-      readonly onDrain: () => void;
-      /** The rule above was broken; nothing more is sent. Called once. */
-      readonly onDrop: (bufferedBytes: number) => void;
-    },
-  ) {
+  /** @param transport what `socket` speaks through: the TCP or TLS socket of its upgrade */
+  constructor(socket: WebSocket, transport: Writable, limits: OutboxLimits, callbacks: OutboxCallbacks) {
     this.#socket = socket;
+    this.#transport = transport;
     this.#limits = limits;
-    this.#onDrain = callbacks.onDrain;
-    this.#onDrop = callbacks.onDrop;
+    this.#callbacks = callbacks;
   }
 
   get isFull(): boolean {
-    return this.#socket.bufferedAmount > this.#limits.highWaterBytes;
+    return this.#transport.writableLength > this.#limits.highWaterBytes;
   }
 
-  /** Counts messages that have left this process. */
+  /** Bytes that have left this process; grows as long as the client takes something. */
   get progress(): number {
-    return this.#progress;
+    return this.#written - this.#transport.writableLength;
   }
 
   /** For an answer, or a notification to this client alone. */
-  send(text: string): void {
+  send(message: Outgoing): void {
     if (this.#dropped || this.#socket.readyState !== this.#socket.OPEN) return;
-    this.#socket.send(text, () => {
-      this.#progress++;
-      if (!this.isFull) this.#onDrain();
-    });
+    const frame = typeof message === "string" ? textFrame(message) : message;
+    this.#written += frame.length;
+    if (this.#transport.writableLength + frame.length > this.#limits.highWaterBytes) {
+      // What is written while the mark is passed tells when it no longer is.
+      this.#transport.write(frame, () => {
+        if (!this.isFull) this.#callbacks.onDrain();
+      });
+    } else {
+      this.#transport.write(frame);
+    }
   }
 
   /** For a broadcast. */
-  announce(text: string): void {
-    if (this.#socket.bufferedAmount > this.#limits.maxBufferedBytes) this.#drop();
-    else this.send(text);
+  announce(message: Outgoing): void {
+    if (this.#transport.writableLength > this.#limits.maxBufferedBytes) this.#drop();
+    else this.send(message);
   }
 
   #drop(): void {
     if (this.#dropped) return;
     this.#dropped = true;
-    this.#onDrop(this.#socket.bufferedAmount);
+    this.#callbacks.onDrop(this.#transport.writableLength);
   }
 }

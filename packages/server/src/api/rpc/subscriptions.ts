@@ -1,5 +1,5 @@
 /**
- * Who is told what: takes events from the log, makes each into text once for each vocabulary, and hands it to the
+ * Who is told what: takes events from the log, makes each into one message for each vocabulary, and hands it to the
  * connections that are to hear of it, live or replayed.
  *
  * A connection that never subscribed hears the broadcasts; the first subscription ends that. While the past of a topic
@@ -13,6 +13,7 @@ import type { EventRecord, Events } from "../../event-log/contract.ts";
 import type { Log } from "../../log/log.ts";
 import { notification } from "./announcer.ts";
 import { cameraOf, eventsOf, isBroadcast, type ShapeContext, type Told, told } from "./event-shapes.ts";
+import { type Frame, lastingTextFrame, type Outgoing } from "./frame.ts";
 import { idOf } from "./node-of.ts";
 import type { Session } from "./session.ts";
 
@@ -20,11 +21,11 @@ import type { Session } from "./session.ts";
 export interface Outlet {
   readonly session: Session;
   /** A broadcast; a client that does not read is dropped for it. */
-  announce(text: string): void;
+  announce(message: Outgoing): void;
   /** The same about the recording of a camera: kept back while an answer about it is due. */
-  announceRecording(cameraId: string, text: string): void;
+  announceRecording(cameraId: string, message: Outgoing): void;
   /** For this client alone, as much as it wants. */
-  send(text: string): void;
+  send(message: Outgoing): void;
   /** Resolves when the client has taken most of what waits for it, or is gone. */
   drained(): Promise<void>;
 }
@@ -67,7 +68,9 @@ interface Client {
 interface Text {
   readonly topic: Topic;
   readonly data: Told["data"];
-  readonly text: () => string;
+  /** Of those that connections hear that never subscribed. */
+  readonly isBroadcast: boolean;
+  readonly frame: () => Frame;
 }
 
 const replayAtATime = 200;
@@ -183,18 +186,18 @@ export class Subscriptions {
       if (!outlet.session.mayBeTold(nowUs)) continue;
       for (const one of textsFor(outlet.session.dialect.names)) {
         if (replaying.has(one.topic)) continue;
-        const uninvited = everybody && !one.topic.includes(".") && (wishes === undefined || critical);
+        const uninvited = everybody && one.isBroadcast && (wishes === undefined || critical);
         if (uninvited || this.#isWanted(record, one, wishes?.get(one.topic))) {
-          this.#deliver(outlet, record, one.text());
+          this.#deliver(outlet, record, one.frame());
         }
       }
     }
   }
 
-  #deliver(outlet: Outlet, record: EventRecord, text: string): void {
+  #deliver(outlet: Outlet, record: EventRecord, frame: Frame): void {
     const camera = record.name.startsWith("recording.") ? cameraOf(record) : undefined;
-    if (camera === undefined) outlet.announce(text);
-    else outlet.announceRecording(camera, text);
+    if (camera === undefined) outlet.announce(frame);
+    else outlet.announceRecording(camera, frame);
   }
 
   async #replay(client: Client, topics: readonly Topic[], since: number): Promise<void> {
@@ -208,7 +211,7 @@ export class Subscriptions {
         for (const record of records) {
           for (const one of this.#texts(record, false)(outlet.session.dialect.names)) {
             if (!topics.includes(one.topic)) continue;
-            if (this.#isWanted(record, one, client.wishes?.get(one.topic))) outlet.send(one.text());
+            if (this.#isWanted(record, one, client.wishes?.get(one.topic))) outlet.send(one.frame());
           }
         }
         if (records.length < replayAtATime) break;
@@ -246,7 +249,7 @@ export class Subscriptions {
     });
   }
 
-  /** Each text is made once for each vocabulary, when the first client needs it. */
+  /** Each message is made once for each vocabulary, when the first client needs it. */
   #texts(record: EventRecord, live: boolean): (names: Names) => readonly Text[] {
     const { context } = this.#options;
     const activeOf: ShapeContext["activeOf"] = (cameraId) =>
@@ -256,8 +259,9 @@ export class Subscriptions {
       const existing = made.get(names);
       if (existing !== undefined) return existing;
       const texts = told(record, { ...context, names, activeOf }).map(({ topic, data }) => {
-        let text: string | undefined;
-        return { topic, data, text: () => (text ??= notification(topic, data)) };
+        let frame: Frame | undefined;
+        const isBroadcast = !topic.includes(".");
+        return { topic, data, isBroadcast, frame: () => (frame ??= lastingTextFrame(notification(topic, data))) };
       });
       made.set(names, texts);
       return texts;
