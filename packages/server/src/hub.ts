@@ -335,6 +335,7 @@ export class Hub {
     const rpc = createRpcEndpoint({
       ...shared,
       onRequest: (method, outcome, seconds) => metrics.rpcRequest(method, outcome, seconds),
+      views: live,
       recordings,
       snapshots,
       exports,

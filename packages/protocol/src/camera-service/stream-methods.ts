@@ -14,7 +14,9 @@ export const streamListSchema = z.array(
     name: z.string(),
     source: z.string(),
     ready: z.boolean(),
+    /** Viewers of the live picture. */
     readers: count,
+    /** To viewers, since the start of the hub. */
     bytes_sent: count,
   }),
 );
@@ -54,10 +56,11 @@ export const streamStatusSchema = z.looseObject({
   ...named,
   status: z.enum(["ACTIVE", "INACTIVE", "ERROR", "STARTING", "STOPPING"]),
   ready: z.boolean(),
-  ffmpeg_process: z.looseObject({ running: z.boolean(), pid: count.nullable() }),
+  /** `uptime`: seconds since the first frame of this run, 0 without one. */
+  ffmpeg_process: z.looseObject({ running: z.boolean(), pid: count.nullable(), uptime: amount }),
   mediamtx_path: z.looseObject({ exists: z.boolean(), ready: z.boolean(), readers: count }),
-  /** Since the hub knows the camera; frames a second of the last few seconds. */
-  metrics: z.looseObject({ bytes_sent: count, frames_sent: count, fps: amount }),
+  /** Sent to viewers since the start of the hub; bits and frames a second the camera gave in the last few seconds. */
+  metrics: z.looseObject({ bytes_sent: count, frames_sent: count, bitrate: count, fps: amount }),
   /** Of the stream that was started; null without one. */
   start_time: iso.nullable(),
 });

@@ -12,6 +12,7 @@ import type { Library } from "../../library/contract.ts";
 import type { Retention } from "../../library/retention.ts";
 import type { StorageReport } from "../../library/storage-report.ts";
 import type { HeldStreams } from "../../live/held-streams.ts";
+import type { LiveViews } from "../../live/live-views.ts";
 import type { Log } from "../../log/log.ts";
 import type { Exports, Recordings } from "../../recording/contract.ts";
 import type { Schedules } from "../../recording/schedules.ts";
@@ -52,6 +53,7 @@ export interface RpcServices {
   readonly subscriptions: Subscriptions;
   readonly hub: HubFigures;
   readonly heldStreams: HeldStreams;
+  readonly views: Pick<LiveViews, "viewersOf" | "totalsOf">;
   readonly clock: Clock;
   readonly log: Log;
 }

@@ -11,7 +11,7 @@ class RunningCameras extends FakeCameras {
     const source = {
       stats: () => ({
         ...{ state: this.leases.length > 0 ? "live" : "idle", leases: this.leases, pid: undefined },
-        ...{ bytesTotal: 1234, framesTotal: 7, fps: 5 },
+        ...{ bytesTotal: 1234, framesTotal: 7, fps: 5, bitsPerSecond: 8000, runningS: 3.7 },
       }),
       open: async ({ holder }: { holder: string }) => {
         this.leases = [...this.leases, holder];
@@ -32,9 +32,15 @@ class RunningCameras extends FakeCameras {
 
 let server: TestServer;
 let cameras: RunningCameras;
+let viewers: number;
 beforeEach(async () => {
   cameras = new RunningCameras([cameraView(0)]);
-  server = await startTestServer({ endpoint: { cameras } });
+  viewers = 0;
+  const views = {
+    viewersOf: (id: string) => (id === "camera0" ? viewers : 99),
+    totalsOf: () => ({ framesSent: 3, bytesSent: 500, framesLost: 1 }),
+  };
+  server = await startTestServer({ endpoint: { cameras, views } });
 });
 afterEach(() => server.close());
 
@@ -42,7 +48,7 @@ it("holds a started stream, anew when asked again, and lets it go by itself", as
   // Minutes that pass at once end connections, as no heartbeat is answered in between.
   let client = await server.login("operator");
   expect(await client.result("get_streams")).toEqual([
-    { name: "camera0", source: "/dev/video0", ready: false, readers: 0, bytes_sent: 1234 },
+    { name: "camera0", source: "/dev/video0", ready: false, readers: 0, bytes_sent: 500 },
   ]);
   const started = await client.result("start_streaming", { device: "camera0" });
   expect(started).toMatchObject({ stream_name: "camera0", status: "STARTED", auto_close_after: "300s" });
@@ -52,7 +58,7 @@ it("holds a started stream, anew when asked again, and lets it go by itself", as
     `127.0.0.1:${server.port}`,
     "/live/camera0/mjpeg",
   ]);
-  expect(server.links.verify(url.pathname + url.search)).toBe(true);
+  expect(server.links.verify(url.pathname + url.search)).toMatchObject({ role: "viewer" });
   server.clock.advance(200_000);
   client = await server.login("operator");
   const again = await client.result("start_streaming", { device: "camera0" });
@@ -61,8 +67,14 @@ it("holds a started stream, anew when asked again, and lets it go by itself", as
   client = await server.login("operator");
   expect(await client.result("get_stream_status", { device: "camera0" })).toMatchObject({
     ...{ status: "ACTIVE", ready: true, start_time: started.start_time },
-    mediamtx_path: { readers: 1 },
+    // What holds the stream is no viewer.
+    mediamtx_path: { readers: 0 },
+    ffmpeg_process: { uptime: 3 },
+    metrics: { bytes_sent: 500, frames_sent: 3, bitrate: 8000, fps: 5 },
   });
+  viewers = 2;
+  expect(await client.result("get_stream_url", { device: "camera0" })).toMatchObject({ active_consumers: 2 });
+  expect(await client.result("get_streams")).toMatchObject([{ name: "camera0", ready: true, readers: 2 }]);
   server.clock.advance(100_000);
   client = await server.login("operator");
   expect(await client.result("get_stream_status", { device: "camera0" })).toMatchObject({

@@ -22,15 +22,15 @@ function urlOf(camera: Camera, { session }: Call, { links }: RpcServices): strin
 }
 
 const getStreams: MethodImplementation<"get_streams"> = {
-  run: (_params, _call, { cameras }) =>
+  run: (_params, _call, { cameras, views }) =>
     cameras.list().map((camera) => {
       const stats = traffic(camera);
       return {
         name: camera.id,
         source: camera.view().node ?? camera.id,
         ready: stats?.state === "live",
-        readers: stats?.leases.length ?? 0,
-        bytes_sent: stats?.bytesTotal ?? 0,
+        readers: views.viewersOf(camera.id),
+        bytes_sent: views.totalsOf(camera.id).bytesSent,
       };
     }),
 };
@@ -88,30 +88,37 @@ const getStreamUrl: MethodImplementation<"get_stream_url"> = {
       stream_url: urlOf(camera, call, services),
       // Whoever opens the address starts the camera.
       available: status === "CONNECTED",
-      active_consumers: traffic(camera)?.leases.length ?? 0,
+      active_consumers: services.views.viewersOf(camera.id),
       stream_status: status === "CONNECTED" ? "READY" : status === "ERROR" ? "ERROR" : "NOT_READY",
     };
   },
 };
 
 const getStreamStatus: MethodImplementation<"get_stream_status"> = {
-  run({ device }, _call, { cameras, heldStreams }) {
+  run({ device }, _call, { cameras, heldStreams, views }) {
     const camera = cameras.find(device);
     const stats = traffic(camera);
     const ready = stats?.state === "live";
     const startedAtUs = heldStreams.startedAtUs(camera.id);
     const { status } = camera.view();
-    const readers = stats?.leases.length ?? 0;
+    const isWanted = (stats?.leases.length ?? 0) > 0;
+    const readers = views.viewersOf(camera.id);
+    const sent = views.totalsOf(camera.id);
     return {
       device,
       stream_name: camera.id,
-      status: status === "ERROR" ? "ERROR" : ready ? "ACTIVE" : readers > 0 ? "STARTING" : "INACTIVE",
+      status: status === "ERROR" ? "ERROR" : ready ? "ACTIVE" : isWanted ? "STARTING" : "INACTIVE",
       ready,
-      ffmpeg_process: { running: stats?.pid !== undefined, pid: stats?.pid ?? null },
+      ffmpeg_process: {
+        running: stats?.pid !== undefined,
+        pid: stats?.pid ?? null,
+        uptime: Math.floor(stats?.runningS ?? 0),
+      },
       mediamtx_path: { exists: status === "CONNECTED", ready, readers },
       metrics: {
-        bytes_sent: stats?.bytesTotal ?? 0,
-        frames_sent: stats?.framesTotal ?? 0,
+        bytes_sent: sent.bytesSent,
+        frames_sent: sent.framesSent,
+        bitrate: stats?.bitsPerSecond ?? 0,
         fps: stats?.fps ?? 0,
       },
       start_time: startedAtUs === undefined ? null : isoOf(startedAtUs),

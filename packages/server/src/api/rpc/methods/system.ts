@@ -158,7 +158,7 @@ const getSystemStatus: MethodImplementation<"get_system_status"> = {
 };
 
 const getMetrics: MethodImplementation<"get_metrics"> = {
-  async run(_params, _call, { hub, clock, cameras, recordings, storageReport }) {
+  async run(_params, _call, { hub, clock, cameras, recordings, storageReport, views }) {
     const use = hub.machine.measure();
     const { totalBytes, freeBytes } = await storageReport.measure();
     const { total, meanMs, errorRate } = hub.requests.all;
@@ -204,7 +204,7 @@ const getMetrics: MethodImplementation<"get_metrics"> = {
       stream_metrics: {
         active_streams: streaming.length,
         total_streams: sources.length,
-        total_viewers: sources.reduce((sum, { leases }) => sum + leases.length, 0),
+        total_viewers: all.reduce((sum, { view }) => sum + views.viewersOf(view.id), 0),
       },
     };
   },

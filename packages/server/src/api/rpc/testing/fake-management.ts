@@ -7,7 +7,13 @@ import { cameraView } from "./fakes.ts";
 
 export function fakeManagement(): Pick<
   RpcServices,
-  "cameraSettings" | "storageReport" | "retention" | "schedules" | "externalStreams" | "streamSearch"
+  | "cameraSettings"
+  | "storageReport"
+  | "retention"
+  | "schedules"
+  | "externalStreams"
+  | "streamSearch"
+  | "views"
 > {
   const policies: ScopedPolicy[] = [];
   const schedules: Schedule[] = [];
@@ -52,6 +58,10 @@ export function fakeManagement(): Pick<
         if (found === undefined) throw new OcelliError("invalid_params", `There is no schedule ${id}.`);
         return { ...found, state: "cancelled" };
       },
+    },
+    views: {
+      viewersOf: () => 1,
+      totalsOf: () => ({ framesSent: 7, bytesSent: 1234, framesLost: 0 }),
     },
     storageReport: {
       measure: async () => ({
