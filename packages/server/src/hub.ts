@@ -387,7 +387,7 @@ export class Hub {
     });
     const http = { app, authorize, log: log.child({ part: "http" }) };
     registerFileRoutes({ ...http, library, frameTimesCsv });
-    const signLink = (path: string, lifetimeS: number): string => links.sign(path, lifetimeS);
+    const signLink = links.sign.bind(links);
     registerLiveRoutes({ ...http, upgrades, views: live, cameras, snapshots, signLink, clock });
     registerOpenRpcRoutes({ app, version });
     registerPageRoutes({ app });

@@ -40,7 +40,8 @@ export const fileName = z
   .string()
   .min(1)
   .max(4096)
-  .refine((text) => !hasControl(text), "must not contain control characters");
+  .refine((text) => !hasControl(text), "must not contain control characters")
+  .refine((text) => !/\p{Cs}/u.test(text), "must be well-formed text");
 
 /** A credential as sent by clients; judged by the authenticator. */
 export const credential = z.string().max(8192);

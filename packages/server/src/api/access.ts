@@ -4,20 +4,63 @@
  * `Authenticator.identify`.
  */
 import type { IncomingMessage } from "node:http";
-import { type Role, roleIncludes } from "../auth/identity.ts";
+import { OcelliError } from "@ocelli/protocol";
+import type { Limited } from "../auth/camera-limit.ts";
+import { type Role, roleIncludes, type Standing } from "../auth/identity.ts";
+import type { Signer } from "../auth/sign.ts";
 
 export type { Role };
+
+/** As far as the HTTP adapters care; without `cameras`: all of them. */
+export interface HttpIdentity {
+  readonly role: Role;
+  readonly cameras?: ReadonlySet<string> | undefined;
+  readonly standings?: readonly Standing[];
+  readonly expiresAtUs?: number | undefined;
+}
 
 /** Who sent this request; `undefined` without a valid credential. Never rejects for a bad credential. */
 export type Authorize = (
   request: IncomingMessage,
-) => { readonly role: Role } | undefined | Promise<{ readonly role: Role } | undefined>;
+) => HttpIdentity | undefined | Promise<HttpIdentity | undefined>;
 
 export type Access = "granted" | "unauthenticated" | "forbidden";
 
-/** Whether the sender of `request` has at least `role`. */
-export async function accessOf(authorize: Authorize, request: IncomingMessage, role: Role): Promise<Access> {
+export interface Admission {
+  readonly access: Access;
+  /** Set when granted. What the route shows must go through the limits of `auth/limited-*.ts` with this. */
+  readonly who: NonNullable<Limited>;
+  /** For links that give no more. */
+  readonly signer: Signer;
+  /** Whether the credential has been revoked since. */
+  readonly isRevoked: () => boolean;
+}
+
+export function revokedMeanwhile(): OcelliError {
+  return new OcelliError("auth_required", "The credential of this view was revoked.");
+}
+
+/** Whether the sender of `request` has at least `role`, and for which cameras. */
+export async function admissionOf(
+  authorize: Authorize,
+  request: IncomingMessage,
+  role: Role,
+): Promise<Admission> {
   const identity = await authorize(request);
-  if (identity === undefined) return "unauthenticated";
-  return roleIncludes(identity.role, role) ? "granted" : "forbidden";
+  const access =
+    identity === undefined ? "unauthenticated" : roleIncludes(identity.role, role) ? "granted" : "forbidden";
+  const standings = identity?.standings ?? [];
+  const who = { cameras: access === "granted" ? identity?.cameras : new Set<string>() };
+  return {
+    access,
+    who,
+    signer: { ...who, standings, expiresAtUs: identity?.expiresAtUs },
+    isRevoked: () => standings.some(({ revoked }) => revoked),
+  };
+}
+
+/** The same for routes that tell of the whole hub: a credential limited to some cameras does not do. */
+export async function accessOf(authorize: Authorize, request: IncomingMessage, role: Role): Promise<Access> {
+  const { access, who } = await admissionOf(authorize, request, role);
+  return access === "granted" && who.cameras !== undefined ? "forbidden" : access;
 }

@@ -1,7 +1,8 @@
 /** The one table from the hub's stable error codes to HTTP statuses, and the JSON body of an error. */
 import { codeOf, type ErrorCode, messageOf, OcelliError } from "@ocelli/protocol";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { type Authorize, accessOf, type Role } from "./access.ts";
+import { needsAllCameras } from "../auth/limited-media.ts";
+import { type Access, type Admission, type Authorize, admissionOf, type Role } from "./access.ts";
 
 const statuses: Readonly<Record<ErrorCode, number>> = {
   auth_failed: 401,
@@ -54,9 +55,30 @@ export function sendError(reply: FastifyReply, error: unknown): FastifyReply {
   return reply.code(httpStatusOf(error)).header("Cache-Control", "no-store").send(errorBody(error));
 }
 
-/** @throws OcelliError `auth_required`, `permission_denied` */
+/**
+ * For routes that respect the limit to cameras of whoever asks.
+ * @throws OcelliError `auth_required`, `permission_denied`
+ */
+export async function admitted(
+  authorize: Authorize,
+  request: FastifyRequest,
+  role: Role,
+): Promise<Omit<Admission, "access">> {
+  const { access, ...admission } = await admissionOf(authorize, request.raw, role);
+  refuseUnless(access, role);
+  return admission;
+}
+
+/**
+ * For routes that tell of the whole hub: a credential limited to some cameras is refused.
+ * @throws OcelliError `auth_required`, `permission_denied`
+ */
 export async function requireRole(authorize: Authorize, request: FastifyRequest, role: Role): Promise<void> {
-  const access = await accessOf(authorize, request.raw, role);
+  const { who } = await admitted(authorize, request, role);
+  if (who.cameras !== undefined) throw needsAllCameras("This");
+}
+
+function refuseUnless(access: Access, role: Role): void {
   if (access === "unauthenticated") {
     throw new OcelliError(
       "auth_required",

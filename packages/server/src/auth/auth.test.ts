@@ -158,25 +158,72 @@ describe("signed links", () => {
     const links = new LinkSigner({ clock, lifetimeS: 60 });
     const link = links.sign(path);
     expect(link).toMatch(/\?exp=\d+&sig=[\w-]{43}$/);
-    expect(links.verify(link)).toBe(true);
-    expect(links.verify(link.replace("%C3%A4", "%c3%a4"))).toBe(true);
-    expect(links.verify(`${link}&width=3`)).toBe(true);
+    expect(links.verify(link)).toMatchObject({ role: "viewer" });
+    expect(links.verify(link.replace("%C3%A4", "%c3%a4"))).toMatchObject({ role: "viewer" });
+    expect(links.verify(`${link}&width=3`)).toMatchObject({ role: "viewer" });
     clock.advance(59_000);
-    expect(links.verify(link)).toBe(true);
+    expect(links.verify(link)).toMatchObject({ role: "viewer" });
     clock.advance(1000);
-    expect(links.verify(link)).toBe(false);
+    expect(links.verify(link)).toBe(undefined);
   });
 
   it("open nothing else", () => {
     const links = new LinkSigner({ clock });
     const link = links.sign(path);
-    expect(links.verify(link.replace("camera0", "camera1"))).toBe(false);
-    expect(links.verify(link.replace(/exp=\d+/, "exp=99999999999"))).toBe(false);
-    expect(links.verify(link.replace(/sig=./, "sig=_"))).toBe(link.includes("sig=_"));
-    expect(links.verify(path)).toBe(false);
-    expect(links.verify(`${path}?exp=&sig=`)).toBe(false);
-    expect(links.verify("/%E0%A4%A?exp=99999999999&sig=x")).toBe(false);
-    expect(new LinkSigner({ clock }).verify(link)).toBe(false);
+    expect(links.verify(link.replace("camera0", "camera1"))).toBe(undefined);
+    expect(links.verify(link.replace(/exp=\d+/, "exp=99999999999"))).toBe(undefined);
+    const otherSig = link.replace(/sig=./, (first) => (first === "sig=_" ? "sig=A" : "sig=_"));
+    expect(links.verify(otherSig)).toBe(undefined);
+    expect(links.verify(path)).toBe(undefined);
+    expect(links.verify(`${path}?exp=&sig=`)).toBe(undefined);
+    expect(links.verify("/%E0%A4%A?exp=99999999999&sig=x")).toBe(undefined);
+    expect(new LinkSigner({ clock }).verify(link)).toBe(undefined);
+  });
+});
+
+describe("a link", () => {
+  const standing = { revoked: false };
+  const signer = { cameras: new Set(["camera0", "camera7"]), standings: [standing], expiresAtUs: undefined };
+  const path = "/files/recordings/a.mp4";
+  const open = () => new LinkSigner({ clock });
+
+  it("gives no more cameras than whoever had it signed, and none when the limit is tampered with", () => {
+    const links = open();
+    const link = links.sign(path, 60, signer);
+    expect(links.verify(link)).toMatchObject({ role: "viewer", cameras: signer.cameras });
+    for (const forged of [
+      link.replace("camera0", "camera1"),
+      link.replace(/&cams=[^&]*/, ""),
+      `${link.replace("cams=", "x=")}&cams=camera1`,
+      link.replace(/&cams=/, "&cams=camera1&cams="),
+      link.replace(/&by=[^&]*/, ""),
+    ]) {
+      expect(forged).not.toBe(link);
+      expect(links.verify(forged)).toBe(undefined);
+    }
+  });
+
+  it("ends with whoever had it signed", () => {
+    const links = open();
+    const mortal = { revoked: false };
+    const link = links.sign(path, 60, { ...signer, standings: [standing, mortal] });
+    const others = links.sign(path, 60, signer);
+    const identity = links.verify(link);
+    mortal.revoked = true;
+    expect(links.verify(link)).toBe(undefined);
+    expect(identity?.standings.some(({ revoked }) => revoked)).toBe(true);
+    expect(links.verify(others)).toBeDefined();
+    // Forgotten when the next one is signed, and still refused.
+    links.sign(path, 60, { ...signer, standings: [{ revoked: false }] });
+    expect(links.verify(link)).toBe(undefined);
+  });
+
+  it("lives no longer than whoever had it signed", () => {
+    const links = open();
+    const link = links.sign(path, 3600, { ...signer, expiresAtUs: clock.wallUs() + 10_000_000 });
+    expect(links.verify(link)).toBeDefined();
+    clock.advance(10_001);
+    expect(links.verify(link)).toBe(undefined);
   });
 });
 

@@ -159,17 +159,7 @@ export class Authenticator {
         );
       }
     }
-    if (this.#links.verify(request.url ?? "")) {
-      return {
-        role: "viewer",
-        userId: "link",
-        method: "link",
-        expiresAtUs: undefined,
-        cameras: undefined,
-        standings: [],
-      };
-    }
-    return this.anonymous(request);
+    return this.#links.verify(request.url ?? "") ?? this.anonymous(request);
   }
 }
 

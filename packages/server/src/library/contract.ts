@@ -66,6 +66,14 @@ export interface Page {
   readonly total: number;
 }
 
+export interface PageOptions {
+  readonly limit: number;
+  readonly offset: number;
+  readonly cameraId?: string;
+  /** Only of these cameras; ignored with `cameraId`. */
+  readonly cameraIds?: ReadonlySet<string>;
+}
+
 export interface Library {
   /** Folder of a kind; files lie flat in it. */
   folder(kind: MediaKind): string;
@@ -86,7 +94,7 @@ export interface Library {
   /** By name with or without extension. @throws OcelliError `file_not_found`, `invalid_filename` */
   get(kind: MediaKind, filename: string): MediaEntry;
   /** Newest first. Files still being written are left out, and so are the lists of gaps and clock steps. */
-  page(kind: MediaKind, options: { limit: number; offset: number; cameraId?: string }): Page;
+  page(kind: MediaKind, options: PageOptions): Page;
   /** @throws OcelliError `file_not_found`, `file_in_use` (still being written) */
   delete(kind: MediaKind, filename: string): Promise<void>;
   /** Re-reads all sidecars (in a worker) and makes the index equal to the folders. */

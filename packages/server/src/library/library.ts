@@ -13,11 +13,12 @@ import { messageOf, OcelliError } from "@ocelli/protocol";
 import type { Clock } from "../clock/clock.ts";
 import type { Log } from "../log/log.ts";
 import { syncFolder } from "../store/atomic-file.ts";
-import type { Library, MediaEntry, MediaKind, Page, Sidecar } from "./contract.ts";
+import type { Library, MediaEntry, MediaKind, Page, PageOptions, Sidecar } from "./contract.ts";
 import { describeFile } from "./describe.ts";
 import { openIndex, setAside } from "./index-file.ts";
 import { type IndexRow, isCorruption, type MediaIndex } from "./media-index.ts";
 import { checkName, completeName, toBaseName, withSuffix } from "./names.ts";
+import { fileNotFound } from "./not-found.ts";
 import type { OldMedium } from "./oldest-first.ts";
 import { runRebuild } from "./rebuild.ts";
 import { type FileStamp, importedReason, stampOf } from "./reconcile.ts";
@@ -115,22 +116,24 @@ export class MediaLibrary implements Library {
     const name = toBaseName(filename, [this.#folders[kind]]);
     checkName(name);
     const row = this.#withIndex((index) => index.byName(kind, name) ?? index.byStem(kind, name)[0]);
-    if (row === undefined) throw notFound(kind, name);
+    if (row === undefined) throw fileNotFound(kind, name);
     const entry = this.#entry(row);
     if (!row.writing && !existsSync(entry.path)) {
       // Somebody removed the file by hand.
       this.#withIndex((index) => index.remove(kind, row.filename));
-      throw notFound(kind, name);
+      throw fileNotFound(kind, name);
     }
     return entry;
   }
 
-  page(kind: MediaKind, options: { limit: number; offset: number; cameraId?: string }): Page {
+  page(kind: MediaKind, options: PageOptions): Page {
     const limit = Math.min(maxPageLimit, Math.max(0, Math.floor(options.limit)));
     const offset = Math.max(0, Math.floor(options.offset));
     return this.#withIndex((index) => ({
-      entries: index.page(kind, limit, offset, options.cameraId).map((row) => this.#entry(row)),
-      total: index.usage(kind, options.cameraId).files,
+      entries: index
+        .page(kind, limit, offset, options.cameraId ?? options.cameraIds)
+        .map((row) => this.#entry(row)),
+      total: filesOf(index, kind, options),
     }));
   }
 
@@ -240,7 +243,7 @@ export class MediaLibrary implements Library {
 
   async #delete(kind: MediaKind, filename: string): Promise<void> {
     const row = this.#withIndex((index) => index.byName(kind, filename));
-    if (row === undefined) throw notFound(kind, filename);
+    if (row === undefined) throw fileNotFound(kind, filename);
     if (row.writing) {
       throw new OcelliError(
         "file_in_use",
@@ -430,11 +433,9 @@ async function removeFile(path: string): Promise<void> {
   }
 }
 
-function notFound(kind: MediaKind, filename: string): OcelliError {
-  const what = kind === "recording" ? "Recording" : "Snapshot";
-  return new OcelliError("file_not_found", `${what} file not found: ${filename}`, {
-    details: { filename, resource: kind },
-  });
+function filesOf(index: MediaIndex, kind: MediaKind, { cameraId, cameraIds }: PageOptions): number {
+  if (cameraId !== undefined || cameraIds === undefined) return index.usage(kind, cameraId).files;
+  return [...cameraIds].reduce((sum, id) => sum + index.usage(kind, id).files, 0);
 }
 
 function storageFailed(what: string, path: string, cause: unknown): OcelliError {

@@ -100,6 +100,7 @@ export class MediaIndex {
   readonly #byStem: Query<IndexRow>;
   readonly #newest: Query<IndexRow>;
   readonly #newestOfCamera: Query<IndexRow>;
+  readonly #newestOfCameras: Query<IndexRow>;
   readonly #writing: Query<IndexRow>;
   readonly #usage: Query<{ files: number; bytes: number }>;
   readonly #usageOfCamera: Query<{ files: number; bytes: number }>;
@@ -151,6 +152,7 @@ export class MediaIndex {
     );
     this.#newest = database.query(page(""), row);
     this.#newestOfCamera = database.query(page(" AND camera_id = ?"), row);
+    this.#newestOfCameras = database.query(page(" AND camera_id IN (SELECT value FROM json_each(?))"), row);
     this.#writing = database.query(`SELECT ${allColumns} FROM media WHERE writing = 1 ORDER BY id`, row);
     this.#usage = database.query(
       "SELECT coalesce(sum(files), 0) AS files, coalesce(sum(bytes), 0) AS bytes FROM media_usage WHERE kind = ?",
@@ -218,10 +220,10 @@ export class MediaIndex {
   }
 
   /** Finished media, newest first, without their lists. */
-  page(kind: MediaKind, limit: number, offset: number, cameraId?: string): IndexRow[] {
-    return cameraId === undefined
-      ? this.#newest.all(kind, limit, offset)
-      : this.#newestOfCamera.all(kind, cameraId, limit, offset);
+  page(kind: MediaKind, limit: number, offset: number, cameras?: string | ReadonlySet<string>): IndexRow[] {
+    if (cameras === undefined) return this.#newest.all(kind, limit, offset);
+    if (typeof cameras === "string") return this.#newestOfCamera.all(kind, cameras, limit, offset);
+    return this.#newestOfCameras.all(kind, JSON.stringify([...cameras]), limit, offset);
   }
 
   /** Number and size of finished media. */

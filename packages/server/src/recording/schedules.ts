@@ -71,6 +71,12 @@ const leastUs = 500_000;
 /** The wall clock may be corrected gently, so a far-off time is looked at again now and then. */
 const longestWaitMs = 600_000;
 
+export function noSuchSchedule(id: string): OcelliError {
+  return new OcelliError("invalid_params", `There is no scheduled recording ${id}.`, {
+    details: { param: "schedule_id" },
+  });
+}
+
 export class Schedules {
   readonly #options: SchedulesOptions;
   readonly #store: ScheduleStore;
@@ -171,13 +177,10 @@ export class Schedules {
     const schedule = this.#open.get(id);
     if (schedule === undefined) {
       const over = this.#store.get(id);
-      throw new OcelliError(
-        "invalid_params",
-        over === undefined
-          ? `There is no scheduled recording ${id}.`
-          : `The scheduled recording ${id} is over: ${over.state}.`,
-        { details: { param: "schedule_id", ...(over === undefined ? {} : { state: over.state }) } },
-      );
+      if (over === undefined) throw noSuchSchedule(id);
+      throw new OcelliError("invalid_params", `The scheduled recording ${id} is over: ${over.state}.`, {
+        details: { param: "schedule_id", state: over.state },
+      });
     }
     if (schedule.state === "recording") {
       throw new OcelliError(

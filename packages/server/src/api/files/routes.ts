@@ -9,9 +9,10 @@ import { Readable } from "node:stream";
 import { send } from "@fastify/send";
 import { codeOf } from "@ocelli/protocol";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { type LibraryReader, limitedLibrary } from "../../auth/limited-media.ts";
 import type { Library, MediaEntry, MediaKind } from "../../library/contract.ts";
 import type { Log } from "../../log/log.ts";
-import { type Authorize, accessOf } from "../access.ts";
+import { type Authorize, admissionOf } from "../access.ts";
 import { attachment } from "./content-disposition.ts";
 
 export interface FileRoutesOptions {
@@ -58,13 +59,14 @@ async function serve(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
-  const { authorize, library, log } = options;
+  const { authorize, log } = options;
   try {
-    const access = await accessOf(authorize, request.raw, "viewer");
+    const { access, who } = await admissionOf(authorize, request.raw, "viewer");
     if (access === "unauthenticated") {
       return refuse(reply.header("WWW-Authenticate", "Bearer"), 401, "Authentication required");
     }
     if (access === "forbidden") return refuse(reply, 403, "Permission denied");
+    const library = limitedLibrary(who, options.library);
     const name = nameOf(request.params);
     if (name === undefined) return refuse(reply, 400, "Invalid filename");
     const wantsTimes = kind === "recording" && name.endsWith(framesSuffix);
@@ -89,7 +91,7 @@ function nameOf(params: unknown): string | undefined {
   return name.includes("..") || name.startsWith("/") || name.includes("\0") ? undefined : name;
 }
 
-function find(library: Library, kind: MediaKind, name: string): MediaEntry | undefined {
+function find(library: LibraryReader, kind: MediaKind, name: string): MediaEntry | undefined {
   try {
     return library.get(kind, name);
   } catch (error) {

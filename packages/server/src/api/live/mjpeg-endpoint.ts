@@ -7,6 +7,7 @@ import type { Clock } from "../../clock/clock.ts";
 import { LiveClosed, type LiveViews } from "../../live/live-views.ts";
 import type { JpegPicture } from "../../live/mjpeg-pictures.ts";
 import type { Log } from "../../log/log.ts";
+import { revokedMeanwhile } from "../access.ts";
 import { secondsText } from "./times.ts";
 
 const boundary = "ocelli-picture";
@@ -16,12 +17,18 @@ const boundary = "ocelli-picture";
  * @throws OcelliError as `LiveViews.mjpeg`
  */
 export async function serveMjpeg(
-  options: { readonly views: LiveViews; readonly clock: Clock; readonly log: Log },
+  options: {
+    readonly views: LiveViews;
+    readonly clock: Clock;
+    readonly log: Log;
+    /** Whether the viewer's credential no longer counts: nothing more is shown then. */
+    readonly isRevoked: () => boolean;
+  },
   camera: string,
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<void> {
-  const { views, clock, log } = options;
+  const { views, clock, log, isRevoked } = options;
   const response = reply.raw;
   const { socket } = request.raw;
   const left = new AbortController();
@@ -29,6 +36,7 @@ export async function serveMjpeg(
   const viewer = request.raw.socket.remoteAddress ?? "unknown";
   let started = false;
   const show = async (picture: JpegPicture, signal: AbortSignal): Promise<void> => {
+    if (isRevoked()) throw revokedMeanwhile();
     if (!started) {
       started = true;
       reply.hijack();

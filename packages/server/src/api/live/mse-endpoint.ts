@@ -2,16 +2,19 @@
 import type { IncomingMessage } from "node:http";
 import { codeOf, messageOf, OcelliError } from "@ocelli/protocol";
 import type { WebSocket } from "ws";
+import { limitedCameras } from "../../auth/limited-cameras.ts";
+import type { Cameras } from "../../cameras/contract.ts";
 import type { Clock } from "../../clock/clock.ts";
 import { LiveClosed, type LiveViews } from "../../live/live-views.ts";
 import type { MseMessage, MseSink } from "../../live/mse-messages.ts";
 import type { Log } from "../../log/log.ts";
 import type { VideoCodec } from "../../media/fragment.ts";
-import { type Authorize, accessOf } from "../access.ts";
+import { type Authorize, admissionOf, revokedMeanwhile } from "../access.ts";
 import type { PathParams, UpgradeRoute } from "../upgrades.ts";
 
 export interface MseEndpointOptions {
   readonly views: LiveViews;
+  readonly cameras: Cameras;
   readonly authorize: Authorize;
   readonly clock: Clock;
   readonly log: Log;
@@ -36,13 +39,13 @@ async function serve(
   request: IncomingMessage,
   params: PathParams,
 ): Promise<void> {
-  const { views, authorize, clock, log } = options;
+  const { views, cameras, authorize, clock, log } = options;
   const left = new AbortController();
   socket.on("close", () => left.abort(new Error("the viewer left")));
   const stopPing = keepAlive(socket, clock);
   const sink = socketSink(socket, left);
   try {
-    const access = await accessOf(authorize, request, "viewer");
+    const { access, who, isRevoked } = await admissionOf(authorize, request, "viewer");
     if (access !== "granted") {
       throw new OcelliError(
         access === "forbidden" ? "permission_denied" : "auth_required",
@@ -51,7 +54,9 @@ async function serve(
     }
     const accepts = acceptedCodecs(request);
     const viewer = request.socket.remoteAddress ?? "unknown";
-    await views.mse({ camera: params.camera ?? "", viewer, signal: left.signal, accepts, sink });
+    const camera = limitedCameras(who, cameras).find(params.camera ?? "").id;
+    const allowed = endingWhenRevoked(sink, isRevoked);
+    await views.mse({ camera, viewer, signal: left.signal, accepts, sink: allowed });
     socket.close(1000, "The camera is closed");
   } catch (error) {
     if (left.signal.aborted) return;
@@ -104,6 +109,18 @@ function socketSink(socket: WebSocket, left: AbortController): MseSink {
   return {
     text: (message: MseMessage) => send(JSON.stringify(message), false),
     binary: (bytes) => send(bytes, true),
+  };
+}
+
+/** Nothing more is shown to somebody whose credential was revoked meanwhile. */
+function endingWhenRevoked(sink: MseSink, isRevoked: () => boolean): MseSink {
+  const checked = async (send: () => Promise<void>): Promise<void> => {
+    if (isRevoked()) throw revokedMeanwhile();
+    return send();
+  };
+  return {
+    text: (message) => checked(() => sink.text(message)),
+    binary: (bytes) => checked(() => sink.binary(bytes)),
   };
 }
 

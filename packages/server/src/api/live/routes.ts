@@ -5,13 +5,15 @@
 import { OcelliError } from "@ocelli/protocol";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { z } from "zod";
+import { limitedCameras } from "../../auth/limited-cameras.ts";
+import type { Signer } from "../../auth/sign.ts";
 import type { Cameras } from "../../cameras/contract.ts";
 import type { Clock } from "../../clock/clock.ts";
 import type { LiveViews } from "../../live/live-views.ts";
 import type { Log } from "../../log/log.ts";
 import type { Snapshots } from "../../snapshots/contract.ts";
 import type { Authorize } from "../access.ts";
-import { requireRole } from "../http-errors.ts";
+import { admitted } from "../http-errors.ts";
 import type { Upgrades } from "../upgrades.ts";
 import { serveMjpeg } from "./mjpeg-endpoint.ts";
 import { mseRoute } from "./mse-endpoint.ts";
@@ -24,13 +26,13 @@ export interface LiveRoutesOptions {
   readonly cameras: Cameras;
   readonly snapshots: Snapshots;
   readonly authorize: Authorize;
-  /** Appends `?exp=…&sig=…` to a path. */
-  readonly signLink: (path: string, lifetimeS: number) => string;
+  /** Appends `?exp=…&sig=…` to a path, limited as `signer` is. */
+  readonly signLink: (path: string, lifetimeS: number, signer: Signer) => string;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-/** Long enough to open the link, too short to be worth passing on. An open view is not cut when it expires. */
+/** Long enough to open the link, too short to be worth passing on. An open view is not cut when it expires, only when whoever signed it is revoked. */
 const linkLifetimeS = 300;
 
 const cameraName = z.object({ camera: z.string().min(1) });
@@ -40,14 +42,15 @@ export function registerLiveRoutes(options: LiveRoutesOptions): void {
   const { app, upgrades, views, cameras, snapshots, authorize, signLink, clock, log } = options;
 
   app.get("/live/:camera/mjpeg", { exposeHeadRoute: false }, async (request, reply) => {
-    await requireRole(authorize, request, "viewer");
-    await serveMjpeg({ views, clock, log }, parse(cameraName, request.params).camera, request, reply);
+    const { who, isRevoked } = await admitted(authorize, request, "viewer");
+    const { id } = limitedCameras(who, cameras).find(parse(cameraName, request.params).camera);
+    await serveMjpeg({ views, clock, log, isRevoked }, id, request, reply);
     return reply;
   });
 
   app.get("/live/:camera/jpeg", { exposeHeadRoute: false }, async (request, reply) => {
-    await requireRole(authorize, request, "viewer");
-    const cameraId = cameras.find(parse(cameraName, request.params).camera).id;
+    const { who } = await admitted(authorize, request, "viewer");
+    const cameraId = limitedCameras(who, cameras).find(parse(cameraName, request.params).camera).id;
     const { quality } = parse(stillQuery, request.query);
     const still = await snapshots.still({ cameraId, ...(quality === undefined ? {} : { quality }) });
     return reply
@@ -58,9 +61,9 @@ export function registerLiveRoutes(options: LiveRoutesOptions): void {
   });
 
   app.get("/api/live-link", async (request, reply) => {
-    await requireRole(authorize, request, "viewer");
-    const { id } = cameras.find(parse(cameraName, request.query).camera);
-    const link = (kind: string): string => signLink(`/live/${id}/${kind}`, linkLifetimeS);
+    const { who, signer } = await admitted(authorize, request, "viewer");
+    const { id } = limitedCameras(who, cameras).find(parse(cameraName, request.query).camera);
+    const link = (kind: string): string => signLink(`/live/${id}/${kind}`, linkLifetimeS, signer);
     reply.header("Cache-Control", "no-store");
     return {
       camera: id,
@@ -71,7 +74,7 @@ export function registerLiveRoutes(options: LiveRoutesOptions): void {
     };
   });
 
-  upgrades.add(mseRoute({ views, authorize, clock, log }));
+  upgrades.add(mseRoute({ views, cameras, authorize, clock, log }));
 }
 
 function parse<T>(schema: z.ZodType<T>, value: FastifyRequest["params"] | FastifyRequest["query"]): T {

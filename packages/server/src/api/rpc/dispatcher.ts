@@ -22,9 +22,10 @@ import {
   roleIncludes,
   tokenIn,
 } from "@ocelli/protocol/camera-service";
-import { isExpired } from "../../auth/identity.ts";
+import { type Identity, isExpired, isVoid } from "../../auth/identity.ts";
 import { failureOf, inbandResult, RpcError, wireError } from "./errors.ts";
 import type { Outgoing } from "./frame.ts";
+import { assertOpenTo, ServicesOf } from "./limited-services.ts";
 import { isMalformed, type Member, type Request } from "./message.ts";
 import { implementations } from "./methods/index.ts";
 import type { Call, MethodImplementation } from "./methods/method.ts";
@@ -43,10 +44,12 @@ export type Send = (message: Outgoing) => void;
 
 export class Dispatcher {
   readonly #services: RpcServices;
+  readonly #servicesOf: ServicesOf;
   readonly #settings: DialectSettings;
 
   constructor(services: RpcServices, settings: DialectSettings) {
     this.#services = services;
+    this.#servicesOf = new ServicesOf(services);
     this.#settings = settings;
   }
 
@@ -107,11 +110,16 @@ export class Dispatcher {
   ): Promise<ResultOf<M>> {
     // Each name has the implementation of its own method (`MethodTable`); the compiler does not follow the index.
     const implementation = implementations[method] as unknown as MethodImplementation<M>;
-    const perform = async (params: ParamsOf<M>): Promise<ResultOf<M>> => {
+    const perform = async (
+      params: ParamsOf<M>,
+      services: RpcServices,
+      identity: Identity | undefined,
+    ): Promise<ResultOf<M>> => {
       const call: Call = {
         session,
         dialect: session.dialect,
-        role: session.identity?.role,
+        role: identity?.role,
+        identity,
         requestId: request.id,
         get signal() {
           return session.ended;
@@ -121,12 +129,14 @@ export class Dispatcher {
         afterAnswer: outlet.afterAnswer,
         holdRecording: outlet.hold,
       };
-      return implementation.run(params, call, this.#services);
+      return implementation.run(params, call, services);
     };
 
     if (method === "authenticate") {
       session.dialect = afterAuthenticate(session.dialect, request.params, this.#settings);
-      return session.gate.authenticating(async () => perform(readParams(method, request.params)));
+      return session.gate.authenticating(async () =>
+        perform(readParams(method, request.params), this.#services, session.identity),
+      );
     }
     const token = tokenIn(request.params);
     if (token !== undefined && methods[method].access !== "public") {
@@ -134,11 +144,17 @@ export class Dispatcher {
     } else if (session.gate.opened !== undefined) {
       await session.gate.opened;
     }
-    this.#authorize(method, session);
+    const identity = this.#authorize(method, session);
+    const services = this.#servicesOf.for(identity);
     const params = readParams(method, request.params);
-    this.#learnNames(method, request, session);
-    const lane = implementation.lane?.(params, this.#services);
-    return lane === undefined ? perform(params) : session.lanes.run(lane, () => perform(params));
+    this.#learnNames(method, request, session, services.cameras);
+    const lane = implementation.lane?.(params, services);
+    if (lane === undefined) return perform(params, services, identity);
+    return session.lanes.run(lane, async () => {
+      // Its turn may come long after it was allowed.
+      if (identity !== undefined) this.#assertCounts(identity, session);
+      return perform(params, services, identity);
+    });
   }
 
   /** Admins must be able to put things right; guessing by `authenticate` has a guard of its own. */
@@ -152,7 +168,7 @@ export class Dispatcher {
   async #authenticateBy(token: string, session: Session): Promise<void> {
     const { identity } = session;
     const nowUs = this.#services.clock.wallUs();
-    if (identity !== undefined && identity.method !== "anonymous" && !isExpired(identity, nowUs)) return;
+    if (identity !== undefined && identity.method !== "anonymous" && !isVoid(identity, nowUs)) return;
     try {
       session.identity = await this.#services.auth.verify(token, {
         address: session.address,
@@ -164,9 +180,10 @@ export class Dispatcher {
     }
   }
 
-  #authorize(method: MethodName, session: Session): void {
+  /** @returns who calls, where the method asks for it */
+  #authorize(method: MethodName, session: Session): Identity | undefined {
     const { access } = methods[method];
-    if (access === "public") return;
+    if (access === "public") return undefined;
     const { identity } = session;
     if (identity === undefined) {
       throw new OcelliError(
@@ -174,10 +191,7 @@ export class Dispatcher {
         `Authentication required for ${method} - call authenticate or provide auth_token`,
       );
     }
-    if (isExpired(identity, this.#services.clock.wallUs())) {
-      session.identity = undefined;
-      throw new RpcError("token_expired", "Authentication failed: token expired");
-    }
+    this.#assertCounts(identity, session);
     if (!roleIncludes(identity.role, access)) {
       throw new OcelliError(
         "permission_denied",
@@ -187,14 +201,26 @@ export class Dispatcher {
         },
       );
     }
+    assertOpenTo(identity, method);
+    return identity;
+  }
+
+  /** An identity that has ended is taken from the connection, which then has none. */
+  #assertCounts(identity: Identity, session: Session): void {
+    const nowUs = this.#services.clock.wallUs();
+    if (!isVoid(identity, nowUs)) return;
+    if (session.identity === identity) session.identity = undefined;
+    if (isExpired(identity, nowUs))
+      throw new RpcError("token_expired", "Authentication failed: token expired");
+    throw new OcelliError("auth_failed", "Authentication failed: the credential was revoked");
   }
 
   /** A caller that says `camera0` of a camera that also has a device path speaks the logical vocabulary. */
-  #learnNames(method: MethodName, request: Request, session: Session): void {
+  #learnNames(method: MethodName, request: Request, session: Session, cameras: RpcServices["cameras"]): void {
     const device = deviceIn(method, request.params);
     if (device === undefined) return;
     try {
-      const hasNode = this.#services.cameras.find(device).view().node !== undefined;
+      const hasNode = cameras.find(device).view().node !== undefined;
       session.dialect = afterDevice(session.dialect, device, hasNode);
     } catch {
       // An unknown camera teaches nothing; the method itself will say so.

@@ -15,6 +15,7 @@ import {
 } from "@ocelli/protocol/camera-service";
 import type { WebSocket } from "ws";
 import { roleIncludes } from "../../auth/identity.ts";
+import { limitedCameras } from "../../auth/limited-cameras.ts";
 import { HeldStreams } from "../../live/held-streams.ts";
 import type { DroppedConnections } from "../../metrics/hub-metrics.ts";
 import { Clients } from "../edge/clients.ts";
@@ -228,9 +229,10 @@ class Endpoint implements RpcEndpoint {
 
   /** For clients that only listen. One that speaks first is never surprised by this. */
   #tellAllCameras(connection: Connection): void {
-    if (!connection.session.mayBeTold(this.#options.clock.wallUs())) return;
-    for (const camera of this.#options.cameras.list()) {
-      const text = initialCameraText(camera.view(), connection.session.dialect.names, this.#services);
+    const { session } = connection;
+    if (!session.mayBeTold(this.#options.clock.wallUs())) return;
+    for (const camera of limitedCameras(session.identity, this.#options.cameras).list()) {
+      const text = initialCameraText(camera.view(), session.dialect.names, this.#services);
       connection.announce(text);
     }
   }

@@ -249,7 +249,12 @@ function recordingShapes(
       names,
       nowUs: record.atUs,
       camera: { id: recording.cameraId, node: nodeOf(recording.cameraId, services.cameras) },
-      sign: (path) => services.links.sign(path),
+      // Many read it; should the name be another camera's file one day, the link is none for that.
+      sign: (path) =>
+        services.links.sign(path, undefined, {
+          cameras: new Set([recording.cameraId]),
+          ...{ standings: [], expiresAtUs: undefined },
+        }),
     },
     more,
   );

@@ -1,6 +1,8 @@
 /** What the methods work with: the floors below, as the composition root hands them over. */
 import type { Accounts } from "../../auth/accounts.ts";
 import type { Authenticator } from "../../auth/authenticator.ts";
+import type { RecordingControl, SnapshotControl } from "../../auth/limited-cameras.ts";
+import type { LibraryReader } from "../../auth/limited-media.ts";
 import type { LinkSigner } from "../../auth/sign.ts";
 import type { CameraSettingsService } from "../../cameras/camera-settings.ts";
 import type { Cameras } from "../../cameras/contract.ts";
@@ -8,15 +10,13 @@ import type { Clock } from "../../clock/clock.ts";
 import type { Events } from "../../event-log/contract.ts";
 import type { ExternalStreams } from "../../external-streams/external-streams.ts";
 import type { StreamSearch } from "../../external-streams/stream-search.ts";
-import type { Library } from "../../library/contract.ts";
 import type { Retention } from "../../library/retention.ts";
 import type { StorageReport } from "../../library/storage-report.ts";
 import type { HeldStreams } from "../../live/held-streams.ts";
 import type { LiveViews } from "../../live/live-views.ts";
 import type { Log } from "../../log/log.ts";
-import type { Exports, Recordings } from "../../recording/contract.ts";
+import type { Exports } from "../../recording/contract.ts";
 import type { Schedules } from "../../recording/schedules.ts";
-import type { Snapshots } from "../../snapshots/contract.ts";
 import type { RateLimits } from "../edge/rate-limits.ts";
 import type { MachineFigures } from "./machine-figures.ts";
 import type { RequestFigures } from "./request-figures.ts";
@@ -37,16 +37,16 @@ export interface RpcServices {
   readonly cameraSettings: Pick<CameraSettingsService, "get" | "set">;
   readonly externalStreams: Pick<ExternalStreams, "add" | "remove" | "list">;
   readonly streamSearch: Pick<StreamSearch, "search" | "setInterval" | "known">;
-  readonly recordings: Recordings;
+  readonly recordings: RecordingControl;
   readonly schedules: Pick<Schedules, "add" | "list" | "cancel">;
-  readonly snapshots: Snapshots;
-  readonly exports: Exports;
-  readonly library: Library;
+  readonly snapshots: SnapshotControl;
+  readonly exports: Pick<Exports, "run">;
+  readonly library: LibraryReader;
   readonly storageReport: Pick<StorageReport, "measure">;
   readonly retention: Pick<Retention, "policies" | "set" | "cleanup">;
   readonly auth: Authenticator;
   readonly accounts: Accounts;
-  readonly links: LinkSigner;
+  readonly links: Pick<LinkSigner, "sign">;
   /** None by default. */
   readonly rateLimits?: Pick<RateLimits, "allowance" | "admit">;
   readonly events: Events;

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Dialect } from "@ocelli/protocol/camera-service";
-import { type Identity, isExpired } from "../../auth/identity.ts";
+import { type Identity, isVoid } from "../../auth/identity.ts";
 import type { Allowance } from "../edge/rate-limits.ts";
 import type { Outgoing } from "./frame.ts";
 import { Gate } from "./gate.ts";
@@ -61,7 +61,7 @@ export class Session {
   }
 
   mayBeTold(nowUs: number): boolean {
-    return this.identity !== undefined && !isExpired(this.identity, nowUs);
+    return this.identity !== undefined && !isVoid(this.identity, nowUs);
   }
 
   /** Keeps recording notifications of a camera back until the returned function is called (once or more). */

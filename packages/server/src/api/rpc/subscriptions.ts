@@ -9,9 +9,13 @@
 import { setImmediate } from "node:timers/promises";
 import { OcelliError } from "@ocelli/protocol";
 import { type EventFilters, type Names, readTimestampUs, type Topic } from "@ocelli/protocol/camera-service";
+import type { Limited } from "../../auth/camera-limit.ts";
+import type { Identity } from "../../auth/identity.ts";
+import { limitedCameras } from "../../auth/limited-cameras.ts";
 import type { EventRecord, Events } from "../../event-log/contract.ts";
 import type { Log } from "../../log/log.ts";
 import { notification } from "./announcer.ts";
+import { type EventView, eventViewOf } from "./event-limits.ts";
 import { cameraOf, eventsOf, isBroadcast, type ShapeContext, type Told, told } from "./event-shapes.ts";
 import { type Frame, lastingTextFrame, type Outgoing } from "./frame.ts";
 import { idOf } from "./node-of.ts";
@@ -63,6 +67,8 @@ interface Client {
   /** One replay after the other: they share what the client can take. */
   pastTold: Promise<void>;
   pending: number;
+  /** Made anew when somebody else speaks on the connection. */
+  view: { readonly of: Identity | undefined; readonly see: EventView } | undefined;
 }
 
 interface Text {
@@ -71,6 +77,14 @@ interface Text {
   /** Of those that connections hear that never subscribed. */
   readonly isBroadcast: boolean;
   readonly frame: () => Frame;
+}
+
+function viewOf(client: Client): EventView {
+  const { identity } = client.outlet.session;
+  if (client.view === undefined || client.view.of !== identity) {
+    client.view = { of: identity, see: eventViewOf(identity) };
+  }
+  return client.view.see;
 }
 
 const replayAtATime = 200;
@@ -95,6 +109,7 @@ export class Subscriptions {
       replaying: new Map(),
       pastTold: Promise.resolve(),
       pending: 0,
+      view: undefined,
     });
   }
 
@@ -180,15 +195,19 @@ export class Subscriptions {
     if (!everybody && this.#explicit.size === 0) return;
     const textsFor = this.#texts(record, true);
     const nowUs = this.#options.context.services.clock.wallUs();
-    const critical = record.name === "system.health" && everybody;
     for (const client of everybody ? this.#clients.values() : this.#explicit) {
       const { outlet, wishes, replaying } = client;
       if (!outlet.session.mayBeTold(nowUs)) continue;
-      for (const one of textsFor(outlet.session.dialect.names)) {
+      const seen = viewOf(client)(record);
+      if (seen === undefined) continue;
+      const unasked = everybody && (seen === record || isBroadcast(seen));
+      const critical = record.name === "system.health" && unasked;
+      const texts = seen === record ? textsFor : this.#texts(seen, true, outlet.session.identity);
+      for (const one of texts(outlet.session.dialect.names)) {
         if (replaying.has(one.topic)) continue;
-        const uninvited = everybody && one.isBroadcast && (wishes === undefined || critical);
-        if (uninvited || this.#isWanted(record, one, wishes?.get(one.topic))) {
-          this.#deliver(outlet, record, one.frame());
+        const uninvited = unasked && one.isBroadcast && (wishes === undefined || critical);
+        if (uninvited || this.#isWanted(seen, one, wishes?.get(one.topic))) {
+          this.#deliver(outlet, seen, one.frame());
         }
       }
     }
@@ -205,13 +224,18 @@ export class Subscriptions {
     const { events, context, log } = this.#options;
     const names = eventsOf(topics);
     let after = since;
+    let reader: NonNullable<Client["view"]> = { of: undefined, see: eventViewOf(undefined) };
     try {
       while (this.#clients.has(outlet.session) && outlet.session.mayBeTold(context.services.clock.wallUs())) {
         const records = events.read({ after, limit: replayAtATime, names });
+        const { identity } = outlet.session;
+        if (identity !== reader.of) reader = { of: identity, see: eventViewOf(identity) };
         for (const record of records) {
-          for (const one of this.#texts(record, false)(outlet.session.dialect.names)) {
+          const seen = reader.see(record);
+          if (seen === undefined) continue;
+          for (const one of this.#texts(seen, false, identity)(outlet.session.dialect.names)) {
             if (!topics.includes(one.topic)) continue;
-            if (this.#isWanted(record, one, client.wishes?.get(one.topic))) outlet.send(one.frame());
+            if (this.#isWanted(seen, one, client.wishes?.get(one.topic))) outlet.send(one.frame());
           }
         }
         if (records.length < replayAtATime) break;
@@ -250,8 +274,10 @@ export class Subscriptions {
   }
 
   /** Each message is made once for each vocabulary, when the first client needs it. */
-  #texts(record: EventRecord, live: boolean): (names: Names) => readonly Text[] {
-    const { context } = this.#options;
+  #texts(record: EventRecord, live: boolean, who?: Limited): (names: Names) => readonly Text[] {
+    const { services } = this.#options.context;
+    const cameras = limitedCameras(who, services.cameras);
+    const context = { ...this.#options.context, services: { ...services, cameras } };
     const activeOf: ShapeContext["activeOf"] = (cameraId) =>
       live ? context.services.recordings.activeOf(cameraId) : undefined;
     const made = new Map<Names, readonly Text[]>();
@@ -261,7 +287,12 @@ export class Subscriptions {
       const texts = told(record, { ...context, names, activeOf }).map(({ topic, data }) => {
         let frame: Frame | undefined;
         const isBroadcast = !topic.includes(".");
-        return { topic, data, isBroadcast, frame: () => (frame ??= lastingTextFrame(notification(topic, data))) };
+        return {
+          topic,
+          data,
+          isBroadcast,
+          frame: () => (frame ??= lastingTextFrame(notification(topic, data))),
+        };
       });
       made.set(names, texts);
       return texts;

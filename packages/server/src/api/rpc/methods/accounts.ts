@@ -43,8 +43,8 @@ const rotateApiKey: MethodImplementation<"rotate_api_key"> = {
   },
 };
 
-export function callerOf({ session }: Call): string {
-  return session.identity?.userId ?? "nobody";
+export function callerOf({ identity }: Call): string {
+  return identity?.userId ?? "nobody";
 }
 
 /** @throws OcelliError `camera_not_found`: a limit with a misspelled camera would shut its owner out */

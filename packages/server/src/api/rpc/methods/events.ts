@@ -1,6 +1,7 @@
 /** Subscriptions and the history of events. What is told, and when, is `subscriptions.ts`'s. */
 import { type DottedTopic, isoOf, type Topic } from "@ocelli/protocol/camera-service";
 import type { EventRecord } from "../../../event-log/contract.ts";
+import { eventViewOf } from "../event-limits.ts";
 import { cameraOf, eventsOf, told } from "../event-shapes.ts";
 import { idOf } from "../node-of.ts";
 import type { MethodImplementation, MethodTable } from "./method.ts";
@@ -45,7 +46,7 @@ const pageSize = 1000;
 const maxRead = 2000;
 
 const getEventHistory: MethodImplementation<"get_event_history"> = {
-  run({ since, limit = 100, topics, device, start_time, end_time }, { dialect }, services) {
+  run({ since, limit = 100, topics, device, start_time, end_time }, { dialect, identity }, services) {
     const { events, cameras, subscriptions } = services;
     const cameraId = device === undefined ? undefined : idOf(device, cameras);
     const range = {
@@ -53,10 +54,16 @@ const getEventHistory: MethodImplementation<"get_event_history"> = {
       ...(end_time === undefined ? {} : { untilUs: end_time }),
     };
     const wanted = new Set<Topic>(topics);
+    const see = eventViewOf(identity);
+    const context = { ...subscriptions.context, services, names: dialect.names, activeOf: () => undefined };
     const shapes = (record: EventRecord) => {
+      const seen = see(record);
+      return seen === undefined ? [] : shapesOf(seen);
+    };
+    const shapesOf = (record: EventRecord) => {
       if (cameraId !== undefined && cameraOf(record) !== cameraId) return [];
       if (start_time !== undefined && record.atUs < start_time) return [];
-      const all = told(record, { ...subscriptions.context, names: dialect.names, activeOf: () => undefined });
+      const all = told(record, context);
       const found = topics === undefined ? all[0] : all.find(({ topic }) => wanted.has(topic));
       if (found === undefined) return [];
       // A broadcast is listed as what it tells of.
@@ -74,7 +81,8 @@ const getEventHistory: MethodImplementation<"get_event_history"> = {
     const { latestSeq, completeAfter } = events;
     const common = { latest_seq: latestSeq, complete_after: completeAfter };
     if (since === undefined) {
-      const size = cameraId === undefined && topics === undefined ? limit : maxRead;
+      const some = cameraId !== undefined || topics !== undefined || identity?.cameras !== undefined;
+      const size = some ? maxRead : limit;
       const newest = events.newest({
         ...range,
         limit: size,

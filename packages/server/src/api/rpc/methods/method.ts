@@ -1,6 +1,6 @@
 /** What a method is to the dispatcher. */
 import type { Dialect, MethodName, ParamsOf, ResultOf } from "@ocelli/protocol/camera-service";
-import type { Role } from "../../../auth/identity.ts";
+import type { Identity, Role } from "../../../auth/identity.ts";
 import type { Lane } from "../lanes.ts";
 import type { RequestId } from "../message.ts";
 import type { RpcServices } from "../services.ts";
@@ -13,6 +13,8 @@ export interface Call {
   readonly dialect: Dialect;
   /** The caller's role; `undefined` only in public methods. */
   readonly role: Role | undefined;
+  /** Who calls; may be `undefined` in public methods only. */
+  readonly identity: Identity | undefined;
   readonly requestId: RequestId | undefined;
   /** Aborted when the connection ends. */
   readonly signal: AbortSignal;

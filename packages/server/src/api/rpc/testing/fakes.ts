@@ -2,11 +2,13 @@
 import { randomUUID } from "node:crypto";
 import { OcelliError } from "@ocelli/protocol";
 import type { Camera, Cameras } from "../../../cameras/contract.ts";
+import { cameraNotFound } from "../../../cameras/not-found.ts";
 import type { FragmentSource } from "../../../capture/source.ts";
 import type { Clock } from "../../../clock/clock.ts";
 import type { EventBus } from "../../../events/bus.ts";
 import type { CameraView, RecordingView } from "../../../events/catalogue.ts";
-import type { Library, MediaEntry, MediaKind } from "../../../library/contract.ts";
+import type { Library, MediaEntry, MediaKind, PageOptions } from "../../../library/contract.ts";
+import { fileNotFound } from "../../../library/not-found.ts";
 import type { ExportRequest, Exports, Recordings } from "../../../recording/contract.ts";
 import type { Snapshots } from "../../../snapshots/contract.ts";
 
@@ -51,7 +53,11 @@ export class FakeCameras implements Cameras {
   find(name: string): Camera {
     const bare = name.replace(/^\/dev\//, "");
     const view = this.views.find(({ id, node }) => id === name || node === `/dev/${bare}`);
-    if (view === undefined) throw new OcelliError("camera_not_found", `There is no camera ${name}.`);
+    if (view === undefined)
+      throw cameraNotFound(
+        name,
+        this.views.map(({ id }) => id),
+      );
     return this.#camera(view);
   }
 
@@ -208,15 +214,18 @@ export class FakeLibrary implements Library {
       (one) => one.kind === kind && (one.filename === filename || one.filename.startsWith(`${filename}.`)),
     );
     if (entry === undefined) {
-      throw new OcelliError("file_not_found", `There is no ${kind} ${filename}.`, { details: { filename } });
+      throw fileNotFound(kind, filename);
     }
     return entry;
   }
-  page(kind: MediaKind, options: { limit: number; offset: number; cameraId?: string }) {
+  page(kind: MediaKind, options: PageOptions) {
     this.lastPage = options;
     this.pages++;
     const all = this.entries.filter(
-      (one) => one.kind === kind && (options.cameraId === undefined || one.cameraId === options.cameraId),
+      (one) =>
+        one.kind === kind &&
+        (options.cameraId === undefined || one.cameraId === options.cameraId) &&
+        (options.cameraIds === undefined || options.cameraIds.has(one.cameraId)),
     );
     return { entries: all.slice(options.offset, options.offset + options.limit), total: all.length };
   }

@@ -1,0 +1,106 @@
+/**
+ * What a caller's methods work with: the services of the hub as far as his credential reaches. The one place where
+ * limits to cameras are put on for all methods: a method needs to know nothing of them, for what it is given does not
+ * have the other cameras. Methods not named here are refused to the limited, so that a new one is closed until
+ * somebody has thought about it.
+ */
+import type { MethodName } from "@ocelli/protocol/camera-service";
+import type { Identity } from "../../auth/identity.ts";
+import {
+  limitedCameraSettings,
+  limitedCameras,
+  limitedRecordings,
+  limitedSchedules,
+  limitedSnapshots,
+} from "../../auth/limited-cameras.ts";
+import {
+  limitedExports,
+  limitedLibrary,
+  limitedRetention,
+  needsAllCameras,
+} from "../../auth/limited-media.ts";
+import type { RpcServices } from "./services.ts";
+
+/** Methods that reach cameras and files through the services below only, or tell of the hub what concerns everybody. */
+const openToLimited: ReadonlySet<MethodName> = new Set<MethodName>([
+  "get_camera_list",
+  "get_camera_status",
+  "get_camera_capabilities",
+  "get_camera_settings",
+  "set_camera_settings",
+  "get_camera_controls",
+  "set_camera_control",
+  "take_snapshot",
+  "capture_snapshot",
+  "start_recording",
+  "stop_recording",
+  "get_recording_status",
+  "schedule_recording",
+  "get_scheduled_recordings",
+  "cancel_scheduled_recording",
+  "list_recordings",
+  "list_snapshots",
+  "get_recording_info",
+  "get_snapshot_info",
+  "delete_recording",
+  "delete_snapshot",
+  "export_recording",
+  "set_retention_policy",
+  "get_retention_policies",
+  "subscribe_events",
+  "unsubscribe_events",
+  "get_subscription_stats",
+  "get_event_history",
+  "get_streams",
+  "start_streaming",
+  "stop_streaming",
+  "get_stream_url",
+  "get_stream_status",
+  "get_server_info",
+  "get_status",
+  "get_system_status",
+  "get_metrics",
+]);
+
+/** @throws OcelliError `permission_denied` */
+export function assertOpenTo(identity: Identity, method: MethodName): void {
+  if (identity.cameras !== undefined && !openToLimited.has(method)) throw needsAllCameras(method);
+}
+
+export class ServicesOf {
+  readonly #services: RpcServices;
+  readonly #made = new WeakMap<Identity, RpcServices>();
+
+  constructor(services: RpcServices) {
+    this.#services = services;
+  }
+
+  /** @param identity `undefined` in public methods */
+  for(identity: Identity | undefined): RpcServices {
+    if (identity === undefined) return this.#services;
+    const made = this.#made.get(identity) ?? servicesFor(identity, this.#services);
+    this.#made.set(identity, made);
+    return made;
+  }
+}
+
+function servicesFor(identity: Identity, services: RpcServices): RpcServices {
+  const links: RpcServices["links"] = {
+    sign: (path, lifetimeS) => services.links.sign(path, lifetimeS, identity),
+  };
+  if (identity.cameras === undefined) return { ...services, links };
+  const cameras = limitedCameras(identity, services.cameras);
+  const library = limitedLibrary(identity, services.library);
+  return {
+    ...services,
+    links,
+    cameras,
+    library,
+    cameraSettings: limitedCameraSettings(cameras, services.cameraSettings),
+    recordings: limitedRecordings(identity, services.recordings),
+    schedules: limitedSchedules(identity, services.schedules),
+    snapshots: limitedSnapshots(identity, services.snapshots),
+    exports: limitedExports(library, services.exports),
+    retention: limitedRetention(identity, services.retention),
+  };
+}
