@@ -59,7 +59,8 @@ export function failureOf(error: unknown): Failure {
       : error instanceof CommandError
         ? error.code
         : codeOf(error);
-  const hint = hints[code];
+  // What to do about an answer of the hub. Errors of this command say it themselves.
+  const hint = error instanceof CameraServiceError ? hints[code] : undefined;
   const message = messageOf(error).replace(/([^.!?…])$/, "$1.");
   return {
     exitCode: exitCodeOf(error, code),
@@ -81,6 +82,6 @@ function exitCodeOf(error: unknown, code: string): number {
     return exitCodes.refused;
   if (code === "invalid_params" || code === "invalid_filename" || code === "config_invalid")
     return exitCodes.usage;
-  if (code.endsWith("_not_found") && code !== "method_not_found") return exitCodes.notFound;
+  if (/(^|_)not_found$/.test(code) && code !== "method_not_found") return exitCodes.notFound;
   return exitCodes.failed;
 }

@@ -168,11 +168,12 @@ describe("words", () => {
       "1:00:00",
       "1:01:01",
     ]);
-    expect(["90", "90s", "1.5m", "2h", "x", "-1", "1d"].map(readDurationS)).toEqual([
+    expect(["90", "90s", "1.5m", "2h", "1d", "x", "-1", "1y"].map(readDurationS)).toEqual([
       90,
       90,
       90,
       7200,
+      86_400,
       undefined,
       undefined,
       undefined,

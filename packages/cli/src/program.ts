@@ -7,6 +7,7 @@ import { addCompletion } from "./commands/completion.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addEvents } from "./commands/events.ts";
 import { addFiles } from "./commands/files.ts";
+import { addKeys } from "./commands/keys.ts";
 import { addRecord } from "./commands/record.ts";
 import { addSnapshot } from "./commands/snapshot.ts";
 import { addStatus } from "./commands/status.ts";
@@ -74,6 +75,7 @@ export function programFor(io: Io): Command {
   addFiles(program, io);
   addStreams(program, io);
   addEvents(program, io);
+  addKeys(program, io);
   addDoctor(program, io, async () => (await import("@ocelli/server")).runDoctor);
   addCheck(program, io);
   addCompletion(program, io);

@@ -95,10 +95,10 @@ export function countText(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** `90`, `90s`, `1.5m`, `2h` in seconds; `undefined` for anything else. */
+/** `90`, `90s`, `1.5m`, `2h`, `30d` in seconds; `undefined` for anything else. */
 export function readDurationS(text: string): number | undefined {
-  const match = /^(\d+(?:\.\d+)?)\s*(s|m|min|h)?$/.exec(text.trim());
+  const match = /^(\d+(?:\.\d+)?)\s*(s|m|min|h|d)?$/.exec(text.trim());
   if (match === null) return undefined;
-  const unit = { s: 1, m: 60, min: 60, h: 3600 }[match[2] ?? "s"] ?? 1;
+  const unit = { s: 1, m: 60, min: 60, h: 3600, d: 86_400 }[match[2] ?? "s"] ?? 1;
   return Number(match[1]) * unit;
 }
