@@ -5,6 +5,7 @@ import { registerHttpLimits } from "./api/edge/http-limits.ts";
 import { Origins, registerCors } from "./api/edge/origins.ts";
 import { ownHosts } from "./api/edge/own-hosts.ts";
 import { RateLimits } from "./api/edge/rate-limits.ts";
+import { registerCameraRoutes } from "./api/cameras/routes.ts";
 import { registerFileRoutes } from "./api/files/routes.ts";
 import { registerHealthRoutes } from "./api/health/routes.ts";
 import { createHttpApp } from "./api/http-app.ts";
@@ -336,6 +337,7 @@ export class Hub {
       ...shared,
       onRequest: (method, outcome, seconds) => metrics.rpcRequest(method, outcome, seconds),
       views: live,
+      health,
       recordings,
       snapshots,
       exports,
@@ -369,8 +371,10 @@ export class Hub {
       cameras,
       isReady: () => ready,
       isStopping: () => this.#closed !== undefined,
-      storage: () => storage.state,
+      health,
+      load: () => rpc.load,
     });
+    registerCameraRoutes({ app, cameras, authorize, clock, log: log.child({ part: "http" }) });
     metrics.watch([
       ...cameraFamilies({ cameras, bus, views: live }),
       ...recordingFamilies({ recordings, bus, sinceUs: startedAtUs }),

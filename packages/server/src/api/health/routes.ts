@@ -1,25 +1,27 @@
 /**
  * `/health` and its relatives: is the process alive, may it be used, how are its parts. Public, so nothing
- * here tells more than counts and states.
+ * here tells more than counts and states: names, addresses and reasons are for `get_status`.
  */
 import type { FastifyInstance, FastifyReply } from "fastify";
 import type { Cameras } from "../../cameras/contract.ts";
 import type { Clock } from "../../clock/clock.ts";
-import type { StorageState } from "../../library/contract.ts";
+import type { HealthProblem } from "../../events/catalogue.ts";
+import { type HealthStatus, type Load, loadProblems, statusOf } from "../../health/judgement.ts";
 
 export interface HealthRoutesOptions {
   readonly app: FastifyInstance;
   readonly version: string;
   readonly clock: Clock;
   readonly startedAtMonoUs: number;
-  readonly cameras: Cameras;
+  readonly cameras: Pick<Cameras, "list">;
   /** True once the first scan of cameras is done, and false again while the hub stops. */
   readonly isReady: () => boolean;
   readonly isStopping: () => boolean;
-  readonly storage: () => StorageState | undefined;
+  readonly health: { readonly problems: readonly HealthProblem[] };
+  readonly load: () => Load;
 }
 
-type Status = "healthy" | "degraded" | "unhealthy";
+type Status = HealthStatus;
 
 interface Component {
   readonly name: string;
@@ -117,12 +119,17 @@ const mediamtx: Component = {
 };
 
 function componentsOf(options: HealthRoutesOptions): readonly Component[] {
-  return [serviceOf(options), camerasOf(options), storageOf(options.storage())];
+  return [serviceOf(options), camerasOf(options), storageOf(options), clockOf(options)];
 }
 
 function serviceOf(options: HealthRoutesOptions): Component {
-  const status = options.isStopping() ? "unhealthy" : options.isReady() ? "healthy" : "degraded";
-  return { name: "service_manager", status, message: readyMessage(options) };
+  const name = "service_manager";
+  const message = readyMessage(options);
+  if (options.isStopping()) return { name, status: "unhealthy", message };
+  if (!options.isReady()) return { name, status: "degraded", message };
+  const problems = loadProblems(options.load());
+  const words = [message, ...problems.map((problem) => problem.message)].join(". ");
+  return { name, status: statusOf(problems), message: words };
 }
 
 function readyMessage(options: HealthRoutesOptions): string {
@@ -130,24 +137,36 @@ function readyMessage(options: HealthRoutesOptions): string {
   return options.isReady() ? "The hub is ready" : "The first scan of cameras is not done yet";
 }
 
-function camerasOf({ cameras, isReady }: HealthRoutesOptions): Component {
+function camerasOf({ cameras, isReady, health }: HealthRoutesOptions): Component {
   const name = "camera_monitor";
   if (!isReady()) return { name, status: "degraded", message: "Camera monitor is starting" };
-  const views = cameras.list().map((camera) => camera.view());
-  const inError = views.filter((view) => view.status === "ERROR").length;
-  const message = `Camera monitor is running with ${views.length} cameras`;
-  return inError === 0
-    ? { name, status: "healthy", message }
-    : { name, status: "degraded", message: `${message}, ${inError} of them in error` };
+  const problems = health.problems.filter(({ component }) => component === "camera");
+  const inError = problems.filter(({ severity }) => severity === "critical").length;
+  const shaky = problems.length - inError;
+  const message = [
+    `Camera monitor is running with ${cameras.list().length} cameras`,
+    ...(inError > 0 ? [`${inError} of them in error`] : []),
+    ...(shaky > 0 ? [`${shaky} interrupted again and again`] : []),
+  ].join(", ");
+  return { name, status: statusOf(problems), message };
 }
 
-function storageOf(storage: StorageState | undefined): Component {
-  const name = "storage";
-  if (storage === undefined) return { name, status: "healthy", message: "Free space is not measured yet" };
-  if (storage.level === "ok") return { name, status: "healthy", message: "Free space is sufficient" };
-  return storage.level === "low"
-    ? { name, status: "degraded", message: "Free space is low" }
-    : { name, status: "unhealthy", message: "Free space is critical; recordings are stopped" };
+function storageOf({ health }: HealthRoutesOptions): Component {
+  const problems = health.problems.filter(({ component }) => component === "storage");
+  const status = statusOf(problems);
+  const messages = {
+    healthy: "Free space is sufficient",
+    degraded: "Free space is low",
+    unhealthy: "Free space is critical; recordings are stopped",
+  };
+  return { name: "storage", status, message: messages[status] };
+}
+
+function clockOf({ health }: HealthRoutesOptions): Component {
+  const problems = health.problems.filter(({ component }) => component === "clock");
+  const message =
+    problems.length === 0 ? "The wall clock runs evenly" : "The wall clock was set a short time ago";
+  return { name: "clock", status: statusOf(problems), message };
 }
 
 function overall(parts: readonly Component[]): Status {

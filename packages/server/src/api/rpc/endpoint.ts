@@ -16,6 +16,7 @@ import {
 import type { WebSocket } from "ws";
 import { roleIncludes } from "../../auth/identity.ts";
 import { limitedCameras } from "../../auth/limited-cameras.ts";
+import type { Load } from "../../health/judgement.ts";
 import { HeldStreams } from "../../live/held-streams.ts";
 import type { DroppedConnections } from "../../metrics/hub-metrics.ts";
 import { Clients } from "../edge/clients.ts";
@@ -24,6 +25,7 @@ import { initialCameraText, notification } from "./announcer.ts";
 import { Connection, type ConnectionLimits, defaultConnectionLimits } from "./connection.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { Heartbeat } from "./heartbeat.ts";
+import { loadOf } from "./load.ts";
 import { MachineFigures } from "./machine-figures.ts";
 import { RequestFigures, type RequestListener } from "./request-figures.ts";
 import type { RpcServices } from "./services.ts";
@@ -51,6 +53,8 @@ export interface RpcEndpoint {
   readonly connections: number;
   /** Connections the hub parted from, since the start. */
   readonly dropped: DroppedConnections;
+  /** Of the whole hub, as far as health goes. */
+  readonly load: Load;
   /** Closes every connection with 1001. Idempotent, bounded. */
   close(): Promise<void>;
 }
@@ -113,6 +117,10 @@ class Endpoint implements RpcEndpoint {
 
   get connections(): number {
     return this.#connections.size;
+  }
+
+  get load(): Load {
+    return loadOf(this.#services.hub);
   }
 
   get dropped(): DroppedConnections {

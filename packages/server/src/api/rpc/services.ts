@@ -10,6 +10,7 @@ import type { Clock } from "../../clock/clock.ts";
 import type { Events } from "../../event-log/contract.ts";
 import type { ExternalStreams } from "../../external-streams/external-streams.ts";
 import type { StreamSearch } from "../../external-streams/stream-search.ts";
+import type { HealthProblems } from "../../health/problems.ts";
 import type { Retention } from "../../library/retention.ts";
 import type { StorageReport } from "../../library/storage-report.ts";
 import type { HeldStreams } from "../../live/held-streams.ts";
@@ -43,6 +44,7 @@ export interface RpcServices {
   readonly exports: Pick<Exports, "run">;
   readonly library: LibraryReader;
   readonly storageReport: Pick<StorageReport, "measure">;
+  readonly health: Pick<HealthProblems, "problems">;
   readonly retention: Pick<Retention, "policies" | "set" | "cleanup">;
   readonly auth: Authenticator;
   readonly accounts: Accounts;

@@ -63,13 +63,19 @@ describe("the hub about itself", () => {
   it("tells a failing camera in both vocabularies", async () => {
     const [first] = server.cameras.views;
     if (first === undefined) throw new Error("no camera");
-    server.cameras.views[0] = { ...first, status: "ERROR", reason: "no frames", reasonCode: "start_timeout" };
+    const camera = { ...first, status: "ERROR", reason: "no frames", reasonCode: "start_timeout" } as const;
+    server.cameras.views[0] = camera;
+    server.bus.emit("camera.status", { camera, change: "error", previous: "CONNECTED" });
     const path = await server.login("admin");
     const status = await path.result("get_status");
     expect(status).toMatchObject({ components: { camera_monitor: "error", websocket_server: "running" } });
     expect(status.problems).toEqual(
       expect.arrayContaining([
-        expect.objectContaining({ device: "/dev/video0", code: "start_timeout", message: "no frames" }),
+        expect.objectContaining({
+          device: "/dev/video0",
+          code: "start_timeout",
+          message: "Camera 0: no frames",
+        }),
       ]),
     );
     const logical = await server.login("admin", "?names=logical");
@@ -78,6 +84,33 @@ describe("the hub about itself", () => {
       status: "partial",
       available_cameras: ["camera1", "camera100"],
     });
+  });
+});
+
+describe("what is wrong", () => {
+  it("is told with the worst first judged: disk, clock, repeated stalls", async () => {
+    const admin = await server.login("admin");
+    const load = ["memory_high", "errors_high", "responses_slow", "connections_high"];
+    const state = async () => {
+      const { problems, status } = await admin.result("get_status");
+      const own = (problems as unknown as { code: string; component: string }[]).filter(
+        ({ code }) => !load.includes(code),
+      );
+      return { status, codes: own.map(({ code }) => code) };
+    };
+    expect((await state()).codes).toEqual([]);
+    for (let i = 0; i < 3; i++)
+      server.bus.emit("capture.state", { cameraId: "camera1", from: "live", to: "stalled" });
+    server.bus.emit("clock.step", { stepUs: 5e6 });
+    expect((await state()).codes).toEqual(["repeated_stalls", "clock_step"]);
+    expect(["degraded", "unhealthy"]).toContain((await state()).status);
+    server.bus.emit("storage.level", { level: "critical", freeBytes: 5, totalBytes: 1000 });
+    expect(await state()).toEqual({
+      status: "unhealthy",
+      codes: ["repeated_stalls", "clock_step", "storage_critical"],
+    });
+    server.bus.emit("storage.level", { level: "ok", freeBytes: 900, totalBytes: 1000 });
+    expect((await state()).codes).toEqual(["repeated_stalls", "clock_step"]);
   });
 });
 

@@ -1,7 +1,8 @@
 /** The hub about itself. Every figure of load and space is measured. */
 import { arch, hostname, platform, release } from "node:os";
 import { isoOf, methodNames, type Names, recordingFormats } from "@ocelli/protocol/camera-service";
-import type { RpcServices } from "../services.ts";
+import { loadProblems, type Problem, statusOf } from "../../../health/judgement.ts";
+import { loadOf } from "../load.ts";
 import { cameraNames } from "../shapes-camera.ts";
 import type { MethodImplementation, MethodTable } from "./method.ts";
 
@@ -60,85 +61,35 @@ const getServerInfo: MethodImplementation<"get_server_info"> = {
   },
 };
 
-interface Problem {
-  readonly component: string;
-  readonly code: string;
-  readonly severity: "warning" | "critical";
-  readonly message: string;
-}
-
-/** The limits of load: above the first the hub is degraded, above the second unhealthy. */
-function loadProblems({ hub }: RpcServices): Problem[] {
-  const use = hub.machine.measure();
-  const { meanMs, errorRate, total } = hub.requests.recent;
-  const memory = percentOf(use.memoryUsedBytes, use.memoryBytes);
-  const connections = percentOf(hub.connections(), hub.maxConnections);
-  const errors = total < fewestRequests ? 0 : rounded(errorRate * 100);
-  const measured: [number, number, number, string, string][] = [
-    [memory, 90, 95, "memory_high", `${memory} % of the machine's memory are in use.`],
-    [
-      errors,
-      5,
-      10,
-      "errors_high",
-      `${errors} % of the newest requests failed by the hub's fault. See its log.`,
-    ],
-    [meanMs, 1000, 2000, "responses_slow", `Answers take ${Math.round(meanMs)} ms on average.`],
-    [connections, 90, 95, "connections_high", `${connections} % of the possible connections are open.`],
-  ];
-  return measured.flatMap(([value, degraded, unhealthy, code, message]) =>
-    value > degraded
-      ? [{ component: "hub", code, severity: value > unhealthy ? "critical" : "warning", message }]
-      : [],
-  );
-}
-
-/** One failure of three is no rate. */
-const fewestRequests = 20;
-
 const getStatus: MethodImplementation<"get_status"> = {
   async run(_params, { dialect: { names } }, services) {
-    const { hub, clock, cameras, storageReport } = services;
-    const storage = await storageReport.measure();
-    const problems: Problem[] = loadProblems(services);
-    if (storage.isLow || storage.isCritical) {
-      const level = storage.isCritical ? "critical" : "low";
-      const severity = storage.isCritical ? "critical" : "warning";
-      const message = `${Math.floor(storage.freeBytes / mebibyte)} MiB of storage are free. Delete recordings or give the hub a larger disk.`;
-      problems.push({ component: "storage", code: `storage_${level}`, severity, message });
-    }
-    const isUnhealthy = problems.some(({ severity }) => severity === "critical");
-    // A camera that fails degrades the hub; the others go on.
-    const failing = cameras.list().flatMap((camera) => {
-      const view = camera.view();
-      if (view.status !== "ERROR") return [];
-      const message = view.reason ?? "The camera is in error.";
-      return [
-        {
-          ...cameraNames(view, names),
-          ...{
-            component: "camera",
-            code: view.reasonCode ?? "capture_failed",
-            severity: "critical",
-            message,
-          },
-        },
-      ];
-    });
-    const isDegraded = problems.length + failing.length > 0;
+    const { hub, clock, cameras, storageReport, health } = services;
+    // Measures anew, so that what is said of the disk is true now.
+    await storageReport.measure();
+    const views = new Map(cameras.list().map((camera) => [camera.id, camera.view()]));
+    // Whoever may not see a camera learns nothing of its troubles.
+    const problems: Problem[] = [...loadProblems(loadOf(hub)), ...health.problems].filter(
+      ({ cameraId }) => cameraId === undefined || views.has(cameraId),
+    );
     const running = cased(names, "running");
+    const fails = problems.some(
+      ({ component, severity }) => component === "camera" && severity === "critical",
+    );
     return {
-      status: cased(names, isUnhealthy ? "unhealthy" : isDegraded ? "degraded" : "healthy"),
+      status: cased(names, statusOf(problems)),
       uptime: Math.floor((clock.monoUs() - hub.startedAtMonoUs) / 1e6),
       version: hub.version,
       components: {
         websocket_server: running,
-        camera_monitor: failing.length > 0 ? cased(names, "error") : running,
+        camera_monitor: fails ? cased(names, "error") : running,
         // The hub serves media itself: these names are those of older clients.
         mediamtx_controller: running,
         mediamtx: running,
       },
-      problems: [...problems.map((problem) => ({ ...problem })), ...failing],
+      problems: problems.map(({ cameraId = "", component, code, severity, message }) => {
+        const view = views.get(cameraId);
+        return { ...(view && cameraNames(view, names)), component, code, severity, message };
+      }),
     };
   },
 };

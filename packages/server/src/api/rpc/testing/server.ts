@@ -14,6 +14,7 @@ import { FakeClock } from "../../../clock/fake-clock.ts";
 import { EventLog } from "../../../event-log/event-log.ts";
 import { eventLogMigrations } from "../../../event-log/store.ts";
 import { EventBus } from "../../../events/bus.ts";
+import { HealthProblems } from "../../../health/problems.ts";
 import { openDatabase } from "../../../store/database.ts";
 import { createRpcEndpoint, type RpcEndpointOptions, rpcSocketOptions } from "../endpoint.ts";
 import { fakeManagement } from "./fake-management.ts";
@@ -72,6 +73,7 @@ export async function startTestServer(options: TestServerOptions = {}) {
   ];
   const snapshots = new FakeSnapshots();
   const exports = new FakeExports();
+  const health = new HealthProblems({ bus, clock });
   const endpoint = createRpcEndpoint({
     cameras,
     recordings,
@@ -79,6 +81,7 @@ export async function startTestServer(options: TestServerOptions = {}) {
     exports,
     library,
     ...fakeManagement(),
+    health,
     auth,
     accounts: new Accounts({ keys, clock, log }),
     links,
