@@ -95,5 +95,18 @@ export const timestampUs = z
 
 /** ISO 8601 UTC with milliseconds and `Z`. */
 export function isoOf(us: number): string {
-  return new Date(us / 1000).toISOString();
+  const ms = Math.floor(us / 1000);
+  const second = Math.floor(ms / 1000);
+  const slot = second & 7;
+  // Answers name the same few moments over and over, and making the text of a date takes longer than anything else.
+  if (isoSeconds[slot] !== second || second < 0) {
+    isoPrefixes[slot] = new Date(second * 1000).toISOString().slice(0, -4);
+    isoSeconds[slot] = second;
+  }
+  const rest = ms - second * 1000;
+  return `${isoPrefixes[slot]}${rest < 10 ? "00" : rest < 100 ? "0" : ""}${rest}Z`;
 }
+
+/** Seconds since the epoch whose text is known, and that text up to the point. */
+const isoSeconds: number[] = [];
+const isoPrefixes: string[] = [];

@@ -20,7 +20,7 @@ import type { CaptureFactory, NativeSource } from "./capture-factory.ts";
 import { captureProblem } from "./capture-problems.ts";
 import type { Camera, CameraSettings } from "./contract.ts";
 import { type Holder, holdersInWords, holdersOf } from "./holders.ts";
-import { chooseMode, ratesOf } from "./mode-choice.ts";
+import { chooseMode, type ModeWishes, ratesOf } from "./mode-choice.ts";
 import { Rendition } from "./rendition.ts";
 
 /** What a camera remembers of itself between runs of the hub. */
@@ -66,6 +66,9 @@ interface Failure {
   readonly message: string;
 }
 
+type Abilities = Pick<CameraView, "formats" | "resolutions" | "fpsOptions">;
+type Worked<T> = { readonly capabilities: DeviceCapabilities | undefined } & T;
+
 const fourccOf: Readonly<Record<VideoCodec, string>> = {
   mjpeg: "MJPG",
   h264: "H264",
@@ -87,6 +90,9 @@ export class CameraImpl implements Camera {
   #busPath: string;
   #serial: string | undefined;
   #learned: LearnedMode | undefined;
+  /** Worked out from what is told beside it, since views are made at every call. */
+  #known: Worked<{ readonly learned: LearnedMode | undefined; readonly abilities: Abilities }> | undefined;
+  #choice: Worked<{ readonly wishes: ModeWishes | undefined; readonly mode: CaptureMode }> | undefined;
   #lastSeenUs: number | undefined;
   #connectedAtUs: number | undefined;
   #disconnectedAtUs: number | undefined;
@@ -168,11 +174,7 @@ export class CameraImpl implements Camera {
 
   view(): CameraView {
     const device = this.#device;
-    const capabilities = this.#capabilities;
-    const learned = this.#learned;
     const trouble = device?.problem ?? (device === undefined ? undefined : this.#failure);
-    const sizes = capabilities?.formats.flatMap((format) => format.sizes) ?? [];
-    const rates = sizes.flatMap(ratesOf).map(Math.trunc);
     const mode = this.#modeInUse() ?? this.chosenMode();
     return {
       id: this.id,
@@ -184,20 +186,8 @@ export class CameraImpl implements Camera {
       reason: trouble?.message,
       reasonCode: trouble?.code,
       mode: mode === undefined || mode.width === 0 ? undefined : { ...mode },
-      formats:
-        capabilities !== undefined
-          ? [...new Set(capabilities.formats.map((format) => format.fourcc))]
-          : learned === undefined
-            ? []
-            : [fourccOf[learned.codec]],
-      resolutions: sizes.length > 0 ? sizeNames(sizes) : learned === undefined ? [] : sizeNames([learned]),
-      fpsOptions:
-        rates.length > 0
-          ? [...new Set(rates)].filter((rate) => rate > 0).sort((a, b) => b - a)
-          : learned === undefined || learned.fps < 1
-            ? []
-            : [Math.round(learned.fps)],
-      driver: capabilities?.driver,
+      ...this.#abilities(),
+      driver: this.#capabilities?.driver,
       busPath: this.#busPath,
       serial: this.#serial,
       captureState: this.#native?.state ?? "idle",
@@ -207,9 +197,28 @@ export class CameraImpl implements Camera {
     };
   }
 
+  /** What the camera can do, in words; the same object until that changes. */
+  #abilities(): Abilities {
+    const capabilities = this.#capabilities;
+    const learned = this.#learned;
+    let known = this.#known;
+    if (known === undefined || known.capabilities !== capabilities || known.learned !== learned) {
+      known = { capabilities, learned, abilities: abilitiesOf(capabilities, learned) };
+      this.#known = known;
+    }
+    return known.abilities;
+  }
+
   /** The mode a capture starts in unless a lease insists on another; `undefined` where nothing is known yet. */
   chosenMode(): CaptureMode | undefined {
-    if (this.#capabilities !== undefined) return chooseMode(this.#capabilities, this.#settings.mode).mode;
+    const capabilities = this.#capabilities;
+    if (capabilities !== undefined) {
+      const wishes = this.#settings.mode;
+      if (this.#choice?.capabilities !== capabilities || this.#choice.wishes !== wishes) {
+        this.#choice = { capabilities, wishes, mode: chooseMode(capabilities, wishes).mode };
+      }
+      return this.#choice.mode;
+    }
     if (this.#learned === undefined) return undefined;
     const { codec, width, height, fps } = this.#learned;
     return { format: fourccOf[codec], width, height, fps: rateOf(this.#native?.frameIntervalUs) ?? fps };
@@ -403,6 +412,29 @@ export class CameraImpl implements Camera {
 }
 
 /** `WxH`, by width, then height, largest first. */
+function abilitiesOf(
+  capabilities: DeviceCapabilities | undefined,
+  learned: LearnedMode | undefined,
+): Abilities {
+  const sizes = capabilities?.formats.flatMap((format) => format.sizes) ?? [];
+  const rates = sizes.flatMap(ratesOf).map(Math.trunc);
+  return {
+    formats:
+      capabilities !== undefined
+        ? [...new Set(capabilities.formats.map((format) => format.fourcc))]
+        : learned === undefined
+          ? []
+          : [fourccOf[learned.codec]],
+    resolutions: sizes.length > 0 ? sizeNames(sizes) : learned === undefined ? [] : sizeNames([learned]),
+    fpsOptions:
+      rates.length > 0
+        ? [...new Set(rates)].filter((rate) => rate > 0).sort((a, b) => b - a)
+        : learned === undefined || learned.fps < 1
+          ? []
+          : [Math.round(learned.fps)],
+  };
+}
+
 function sizeNames(sizes: readonly { readonly width: number; readonly height: number }[]): string[] {
   const sorted = sizes.toSorted((a, b) => b.width - a.width || b.height - a.height);
   return [...new Set(sorted.map((size) => `${size.width}x${size.height}`))];
