@@ -39,9 +39,11 @@ import { openEventDatabase } from "./event-log/store.ts";
 import { EventBus } from "./events/bus.ts";
 import type { CameraView } from "./events/catalogue.ts";
 import { ExternalStreams } from "./external-streams/external-streams.ts";
+import { networkFinder } from "./external-streams/network-finder.ts";
+import { onvifFinder } from "./external-streams/onvif-finder.ts";
 import { externalStreamMigrations, externalStreamStore } from "./external-streams/store.ts";
 import { probeStream } from "./external-streams/stream-probe.ts";
-import { StreamSearch } from "./external-streams/stream-search.ts";
+import { type StreamFinder, StreamSearch } from "./external-streams/stream-search.ts";
 import { findFfmpeg } from "./ffmpeg/skills.ts";
 import { HealthProblems } from "./health/problems.ts";
 import { MediaLibrary } from "./library/library.ts";
@@ -311,7 +313,7 @@ export class Hub {
 
     externalStreams.start({ cameras, recordings });
     const streamSearch = new StreamSearch({
-      finders: [],
+      finders: streamFinders(config, clock),
       ...{ store: streamStore, bus, clock, log: streamLog },
     });
     this.#started("search for streams", () => streamSearch.close());
@@ -501,6 +503,28 @@ function localProviders(config: Config, clock: Clock, log: Log) {
     rescanIntervalMs: config.devices.rescanSeconds * 1000,
   });
   return [v4l2];
+}
+
+function streamFinders({ discovery }: Config, clock: Clock): StreamFinder[] {
+  const { onvif, skydio, generic } = discovery;
+  const scan = { clock, timeoutMs: discovery.timeoutSeconds * 1000 };
+  const finders: StreamFinder[] = [];
+  if (onvif.enabled) {
+    const timeoutMs = onvif.timeoutSeconds * 1000;
+    finders.push(onvifFinder({ clock, timeoutMs, interfaces: onvif.interfaces }));
+  }
+  if (skydio.networks.length > 0) {
+    const places = [
+      { port: 5554, paths: ["/subject"], label: "Skydio" },
+      { port: 6554, paths: ["/infrared"], label: "Skydio infrared" },
+    ];
+    finders.push(networkFinder({ ...scan, kind: "skydio", networks: skydio.networks, places }));
+  }
+  if (generic.networks.length > 0) {
+    const places = generic.ports.map((port) => ({ port, paths: generic.paths, label: "Camera" }));
+    finders.push(networkFinder({ ...scan, kind: "generic", networks: generic.networks, places }));
+  }
+  return finders;
 }
 
 function networkCamera({ url, name, number, transport, audio }: NetworkCameraConfig) {

@@ -69,6 +69,20 @@ const hostName = z
     "must be a name without port, such as cam.example.org or *.example.org",
   );
 
+/** Small enough to ask every address. */
+const searchedNetwork = z
+  .string()
+  .refine(
+    (value) =>
+      z.ipv4().safeParse(value).success ||
+      (z.cidrv4().safeParse(value).success && Number(value.split("/")[1]) >= 22),
+    "must be an IPv4 address or a network of at most 1024 addresses, such as 192.168.42.0/24",
+  );
+
+const streamPath = z
+  .string()
+  .regex(/^\/[\x21-\x7e]{0,200}$/, "must begin with a slash, such as /live, without spaces");
+
 export const networkCameraSchema = z.strictObject({
   url: cameraUrl,
   name: z.string().min(1).max(100).optional(),
@@ -202,6 +216,48 @@ export const configSchema = z.strictObject({
         { unit: "frames/s" },
       ),
       rescanSeconds: seconds(30, "Safety rescan of /dev beside its events", 1),
+    })
+    .prefault({}),
+  discovery: z
+    .strictObject({
+      onvif: z
+        .strictObject({
+          enabled: described(
+            z.boolean().default(false),
+            "Let clients have the network asked for ONVIF cameras (WS-Discovery, multicast)",
+          ),
+          interfaces: described(
+            z.array(z.string().min(1).max(64)).max(32).default([]),
+            "Network interfaces to ask on; all that are up without",
+          ),
+          timeoutSeconds: seconds(3, "How long answers are waited for", 0.5, 30),
+        })
+        .prefault({}),
+      skydio: z
+        .strictObject({
+          networks: described(
+            z.array(searchedNetwork).max(4).default([]),
+            "Where clients may have Skydio drones looked for, such as 192.168.42.0/24",
+          ),
+        })
+        .prefault({}),
+      generic: z
+        .strictObject({
+          networks: described(
+            z.array(searchedNetwork).max(4).default([]),
+            "Where clients may have RTSP streams looked for: every address is connected to",
+          ),
+          ports: described(
+            z.array(z.number().int().min(1).max(65_535)).min(1).max(4).default([554, 8554]),
+            "Ports to try there",
+          ),
+          paths: described(
+            z.array(streamPath).min(1).max(16).default(["/stream", "/stream1", "/live", "/h264"]),
+            "Paths to try there",
+          ),
+        })
+        .prefault({}),
+      timeoutSeconds: seconds(30, "Bound of a search through networks", 1, 300),
     })
     .prefault({}),
   capture: z
