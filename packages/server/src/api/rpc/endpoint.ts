@@ -14,7 +14,7 @@ import {
   welcomeSubprotocol,
 } from "@ocelli/protocol/camera-service";
 import type { WebSocket } from "ws";
-import { roleIncludes } from "../../auth/identity.ts";
+import type { Identity } from "../../auth/identity.ts";
 import { limitedCameras } from "../../auth/limited-cameras.ts";
 import type { Load } from "../../health/judgement.ts";
 import { HeldStreams } from "../../live/held-streams.ts";
@@ -132,24 +132,31 @@ class Endpoint implements RpcEndpoint {
       socket.close(closeCodes.goingAway, "Server shutdown");
       return;
     }
-    if (this.#connections.size >= this.#maxConnections) {
-      void this.#takeInAdmin(socket, request);
-      return;
-    }
-    this.#takeIn(socket, request);
+    const reason = this.#whyNot(request, this.#options.auth.anonymous(request));
+    if (reason === undefined) this.#takeIn(socket, request);
+    else if (hasCredential(request)) void this.#takeInKnown(socket, request);
+    else this.#refuse(socket, reason);
   }
 
-  /** With all places taken: an admin may still come in. */
-  async #takeInAdmin(socket: WebSocket, request: IncomingMessage): Promise<void> {
+  /** The reason a client with these rights cannot be taken in. */
+  #whyNot(request: IncomingMessage, known: Identity | undefined): string | undefined {
+    const isAdmin = known?.role === "admin" && known.method !== "anonymous";
+    const places = this.#maxConnections + (isAdmin ? placesForAdmins : 0);
+    if (this.#connections.size >= places) return "Connection limit reached";
+    return known === undefined && !this.#newcomers.hasRoom(this.#clients.addressOf(request))
+      ? "Too many connections from this address have not authenticated"
+      : undefined;
+  }
+
+  /** Where there is no place for everybody: whoever shows a credential may have more right to one. */
+  async #takeInKnown(socket: WebSocket, request: IncomingMessage): Promise<void> {
     // What is sent meanwhile waits in the socket.
     socket.pause();
-    const known = hasCredential(request) ? await this.#options.auth.identify(request) : undefined;
+    const known = await this.#options.auth.identify(request);
     socket.resume();
-    const isAdmin = known !== undefined && roleIncludes(known.role, "admin") && known.method !== "anonymous";
-    const closing = this.#closing !== undefined;
-    if (isAdmin && !closing && this.#connections.size < this.#maxConnections + placesForAdmins)
-      this.#takeIn(socket, request);
-    else this.#refuse(socket, "Connection limit reached");
+    const reason = this.#closing === undefined ? this.#whyNot(request, known) : "Server shutdown";
+    if (reason === undefined) this.#takeIn(socket, request);
+    else this.#refuse(socket, reason);
   }
 
   #refuse(socket: WebSocket, reason: string): void {
@@ -164,10 +171,6 @@ class Endpoint implements RpcEndpoint {
     const { auth, clock, log, version, rateLimits } = this.#options;
     const address = this.#clients.addressOf(request);
     const identity = auth.anonymous(request);
-    if (identity === undefined && !this.#newcomers.hasRoom(address)) {
-      this.#refuse(socket, "Too many connections from this address have not authenticated");
-      return;
-    }
     const query = new URLSearchParams(request.url?.split("?", 2)[1] ?? "");
     const session = new Session({
       address,
