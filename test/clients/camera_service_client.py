@@ -9,15 +9,18 @@ the hub as it is: an answer that lacks a field the guide reads fails the check.
 --names guide  sends the guide's own spellings: auth_token, device_path, custom_filename
 --names wire   sends the shorter ones of clients shipped with that service: token, device, filename
 --sign-in      call: authenticate; header: only the headers the guide lists, at the handshake
+--ca FILE      over TLS, trusting that authority only
 
 Prints one line per check, "ok: ..." or "FAIL: ...". Exits 1 when one failed. Last it prints "waiting for the end of the
-service" and expects the connection to be lost, when told so with --wait-for-loss.
+service" and expects the connection to be lost, when told so with --wait-for-loss; with --reconnect as well it connects again
+from the callback, as the guide does, and expects the service to come back.
 """
 import argparse
 import asyncio
 import json
 import os
 import socket
+import ssl
 import sys
 import tempfile
 import urllib.error
@@ -75,8 +78,10 @@ class RecordingInfo:
 
 class CameraClient:
     def __init__(self, host="localhost", port=8080, use_ssl=False, auth_type="jwt", auth_token=None, api_key=None,
-                 max_retries=3, retry_delay=1.0, names="guide", sign_in="call"):
+                 max_retries=3, retry_delay=1.0, names="guide", sign_in="call", ca=None):
         self.scheme = "s" if use_ssl else ""
+        # As the guide has it: the host name is checked, a certificate is required.
+        self.ssl = ssl.create_default_context(cafile=ca) if use_ssl else None
         self.address = f"{host}:{port}"
         self.auth_type = auth_type
         self.credential = auth_token if auth_type == "jwt" else api_key
@@ -116,7 +121,8 @@ class CameraClient:
                 await asyncio.sleep(self.retry_delay)
             try:
                 extra = self.headers if self.sign_in == "header" else {}
-                self.socket = await websockets.connect(f"ws{self.scheme}://{self.address}/ws", extra_headers=extra)
+                self.socket = await websockets.connect(f"ws{self.scheme}://{self.address}/ws", extra_headers=extra,
+                                                       ssl=self.ssl)
                 break
             except OSError as error:
                 cause = error
@@ -240,7 +246,7 @@ class CameraClient:
         def fetch():
             request = urllib.request.Request(f"http{self.scheme}://{self.address}{url_path}", headers=self.headers)
             try:
-                with urllib.request.urlopen(request, timeout=30) as answer, open(local_path, "wb") as file:
+                with urllib.request.urlopen(request, timeout=30, context=self.ssl) as answer, open(local_path, "wb") as file:
                     file.write(answer.read())
             except urllib.error.HTTPError as error:
                 raise MediaMTXError(f"download failed with status {error.code}") from error
@@ -318,6 +324,15 @@ async def check_files(client, what, kind, newest, magic):
         check(f"{what}: download has the listed size", len(content) == newest["file_size"], len(content))
         check(f"{what}: download is what it should be", magic(content), content[:12])
         check(f"{what}: download_url gives the same", by_url.read() == content)
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        # Without a local path the guide's file lands where the program runs.
+        path = await client.download_file(kind, newest["filename"])
+        check(f"{what}: download goes to a file of the same name",
+              path == newest["filename"] and os.path.getsize(os.path.join(folder, path)) == len(content), path)
+    finally:
+        os.chdir(before)
     for name in os.listdir(folder):
         os.remove(os.path.join(folder, name))
     os.rmdir(folder)
@@ -337,6 +352,9 @@ async def check_connecting(options, make):
     free.close()
     nobody = CameraClient("127.0.0.1", port, max_retries=2, retry_delay=0.05)
     await check_raises("no service there", ConnectionError, nobody.connect())
+    if options.ca is not None:
+        stranger = CameraClient(options.host, options.port, use_ssl=True, max_retries=1)
+        await check_raises("a certificate nobody vouches for", ConnectionError, stranger.connect())
 
 
 async def check_camera(client):
@@ -395,9 +413,17 @@ async def check_recordings(client, device, told):
     await told.first(lambda p: p["recording"]["filename"] == started.filename and p["recording"]["status"] == "completed")
     check("callback: recording completed", True)
     await check_raises("stop without a recording", MediaMTXError, client.stop_recording(device))
+    long = await asyncio.wait_for(client.start_recording(device, duration=300), timeout=60)
+    check("a long recording starts within the caller's time", is_text(long.filename) and long.duration == 300, long)
+    ended = await client.stop_recording(device)
+    check("a timed recording may be stopped before its time", ended["filename"] == long.filename, ended)
 
     listing = await client.list_recordings(limit=10, offset=0)
-    newest = check_listing("recordings", listing, started.filename, stopped["file_size"])
+    newest = check_listing("recordings", listing, ended["filename"], ended["file_size"])
+    check("every recording is listed", started.filename in [file["filename"] for file in listing["files"]], listing)
+    few = await client.list_recordings(limit=1)
+    check("a page of recordings", [file["filename"] for file in few["files"]] == [newest["filename"]]
+          and few["total"] == listing["total"], few)
     check("timed recording is listed", name in [file["filename"] for file in listing["files"]], listing)
     await check_files(client, "recording", "recordings", newest, lambda data: data[4:8] == b"ftyp")
 
@@ -411,6 +437,21 @@ async def check_failures(client, absent="/dev/video77"):
                        client.download_file("recordings", "no-such-file.mp4", os.devnull))
 
 
+async def check_reconnecting(client, lost):
+    """The guide's handler of a lost connection connects again, from inside the callback."""
+    again = Seen()
+
+    async def on_connection_lost():
+        await lost()
+        await client.connect()
+        await again()
+
+    client.set_connection_lost_callback(on_connection_lost)
+    await again.first(seconds=60)
+    check("callback: connected again", len(lost.items) == 1 and await client.ping() == "pong", lost.items)
+    check("after that the cameras are there", len(await client.get_camera_list()) == 1)
+
+
 async def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--host", default="localhost")
@@ -419,15 +460,18 @@ async def main():
     parser.add_argument("--key", required=True)
     parser.add_argument("--names", choices=list(SPELLINGS), default="guide")
     parser.add_argument("--sign-in", choices=["call", "header"], default="call")
+    parser.add_argument("--ca")
     parser.add_argument("--wait-for-loss", action="store_true")
+    parser.add_argument("--reconnect", action="store_true")
     options = parser.parse_args()
 
-    def make(key):
-        return CameraClient(options.host, options.port, auth_type=options.auth_type, auth_token=key, api_key=key,
-                            names=options.names, sign_in=options.sign_in)
+    def make(key, **more):
+        return CameraClient(options.host, options.port, use_ssl=options.ca is not None, auth_type=options.auth_type,
+                            auth_token=key, api_key=key, names=options.names, sign_in=options.sign_in, ca=options.ca,
+                            **more)
 
     await check_connecting(options, make)
-    client = make(options.key)
+    client = make(options.key, max_retries=300, retry_delay=0.1)
     told_camera, told_recording, lost = Seen(), Seen(), Seen()
     client.set_camera_status_callback(told_camera)
     client.set_recording_status_callback(told_recording)
@@ -454,10 +498,13 @@ async def main():
     check("the first connection goes on", await client.ping() == "pong" and lost.items == [])
     if options.wait_for_loss:
         print("waiting for the end of the service", flush=True)
-        await lost.first()
-        check("callback: connection lost", len(lost.items) == 1, lost.items)
-        await check_raises("a client of a service that has ended", ConnectionError, CameraClient(
-            options.host, options.port, max_retries=1).connect())
+        if options.reconnect:
+            await check_reconnecting(client, lost)
+        else:
+            await lost.first()
+            check("callback: connection lost", len(lost.items) == 1, lost.items)
+            await check_raises("a client of a service that has ended", ConnectionError,
+                               make(options.key, max_retries=1).connect())
     await client.disconnect()
 
 

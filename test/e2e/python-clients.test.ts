@@ -1,7 +1,10 @@
 import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { expect, it } from "vitest";
+import { makeAuthority, makeCertificate } from "../harness/certificates.ts";
 import { adminKey, type RunningHub, root, startHub } from "../harness/hub.ts";
 
 // Clients in Python, written from the documents of the older systems alone, run against the hub. Each prints a line per check.
@@ -74,6 +77,45 @@ it.each([
   },
   120_000,
 );
+
+it("serves the camera service's client over TLS", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "ocelli-python-tls-"));
+  try {
+    const authority = makeAuthority(folder);
+    const { certFile, keyFile } = makeCertificate(folder, "hub", authority);
+    await using hub = await startHub({
+      env: { ...env, OCELLI_TLS_CERT_FILE: certFile, OCELLI_TLS_KEY_FILE: keyFile },
+    });
+    const args = cameraService(hub, "--ca", authority.certFile);
+    const outcome = await runClient("camera_service_client.py", args);
+    expect(outcome).toMatchObject({ complaints: [], code: 0 });
+    expect(outcome.passed).toBeGreaterThanOrEqual(50);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}, 120_000);
+
+it("is there again for the camera service's client, which connects from its callback", async () => {
+  const dataDir = mkdtempSync(join(tmpdir(), "ocelli-python-again-"));
+  try {
+    await using first = await startHub({ env, dataDir });
+    const listen = `127.0.0.1:${first.port}`;
+    let second: Promise<RunningHub> | undefined;
+    const outcome = await runClient(
+      "camera_service_client.py",
+      cameraService(first, "--wait-for-loss", "--reconnect"),
+      (line) => {
+        if (line === "waiting for the end of the service") {
+          second = first.end().then(() => startHub({ env: { ...env, OCELLI_LISTEN: listen }, dataDir }));
+        }
+      },
+    );
+    await using _second = await second;
+    expect(outcome).toMatchObject({ complaints: [], code: 0 });
+  } finally {
+    rmSync(dataDir, { recursive: true, force: true });
+  }
+}, 120_000);
 
 it("serves the hotplug server's client, which knows no keys", async () => {
   await using hub = await startHub({ env: { ...env, OCELLI_ANONYMOUS_ENABLED: "true" } });
