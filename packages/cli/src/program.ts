@@ -6,6 +6,7 @@ import { addCheck } from "./commands/check.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addEvents } from "./commands/events.ts";
+import { addExternal } from "./commands/external.ts";
 import { addFiles } from "./commands/files.ts";
 import { addKeys } from "./commands/keys.ts";
 import { addRecord } from "./commands/record.ts";
@@ -76,6 +77,7 @@ export function programFor(io: Io): Command {
   addStreams(program, io);
   addEvents(program, io);
   addKeys(program, io);
+  addExternal(program, io);
   addDoctor(program, io, async () => (await import("@ocelli/server")).runDoctor);
   addCheck(program, io);
   addCompletion(program, io);

@@ -4,7 +4,7 @@ import { cameraHelp } from "../camera-names.ts";
 import { withHub } from "../context.ts";
 import type { Io } from "../io.ts";
 import { stateText } from "../style.ts";
-import { bytesText, countText, durationText, table } from "../words.ts";
+import { bytesText, countText, durationText, spanText, table } from "../words.ts";
 
 const cameraArgument = ["<camera>", cameraHelp] as const;
 
@@ -44,7 +44,7 @@ export function addStreams(program: Command, io: Io): void {
         const started = await connection.call("start_streaming", { device }, { timeoutMs: 0 });
         print(started, () => `${started.stream_url}\n`);
         note(
-          `${started.stream_name} runs until \`ocelli streams stop ${started.stream_name}\`, or for ${durationText(Number.parseFloat(started.auto_close_after))} without a viewer. The address opens without a key for some minutes.`,
+          `${started.stream_name} runs until \`ocelli streams stop ${started.stream_name}\`, or for ${spanText(Number.parseFloat(started.auto_close_after))} without a viewer. The address opens without a key for some minutes.`,
         );
       }),
     );

@@ -119,7 +119,8 @@ const byNumber: Readonly<Record<number, ErrorCode>> = {
 export function errorFromWire(error: unknown): OcelliError {
   const { code, message, data } = isObject(error) ? error : {};
   const facts = isObject(data) ? data : {};
-  const text = typeof facts.reason === "string" && facts.reason !== "" ? facts.reason : message;
+  // `reason` is a sentence, or with some servers a word for programs, beside `details` for people.
+  const text = [facts.details, facts.reason, message].find(isSentence) ?? message;
   return new OcelliError(
     stableCode(code, facts),
     typeof text === "string" ? text : "The server failed without saying why.",
@@ -135,6 +136,10 @@ function stableCode(code: unknown, data: Readonly<Record<string, unknown>>): Err
   if (data.code === "token_expired") return "auth_failed";
   if (code === -32010 && data.resource === "camera") return "camera_not_found";
   return (typeof code === "number" ? byNumber[code] : undefined) ?? "internal";
+}
+
+function isSentence(value: unknown): value is string {
+  return typeof value === "string" && value !== "" && !/^[a-z]+(_[a-z]+)+$/.test(value);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
