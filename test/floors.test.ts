@@ -16,6 +16,7 @@ const floors = [
   ["capture", "library", "webhooks"],
   ["cameras"],
   ["recording", "snapshots", "live"],
+  ["multicam", "sync"],
   ["auth", "external-streams"],
   ["metrics"],
   ["api"],

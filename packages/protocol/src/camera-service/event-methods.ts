@@ -49,6 +49,8 @@ export const dottedTopics = [
   "stream.removed",
   "stream.discovered",
   "clock.step",
+  "clock.state",
+  "sync.session",
   "export.progress",
 ] as const;
 

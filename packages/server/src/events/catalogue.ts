@@ -109,6 +109,31 @@ export interface DiscoveredStream {
   readonly capabilities: Readonly<Record<string, unknown>>;
 }
 
+/** What is known of the wall clock's error. */
+export interface ClockView {
+  readonly synchronised: boolean;
+  readonly source: string;
+  readonly offsetUs: number;
+  readonly uncertaintyUs: number | undefined;
+  readonly reason: string | undefined;
+}
+
+/** Cameras and devices that record together. See `sync/contract.ts`. */
+export interface SyncSessionView {
+  readonly id: string;
+  readonly groupId: string;
+  readonly name: string;
+  readonly startAtUs: number;
+  readonly state: "armed" | "recording" | "completed" | "failed";
+  readonly members: readonly {
+    /** `camera0`, or `host:port` of a device. */
+    readonly key: string;
+    readonly state: string;
+    readonly files: readonly string[];
+    readonly error?: string;
+  }[];
+}
+
 export type Severity = "ok" | "warning" | "critical";
 
 /** Something that is wrong with the hub's surroundings, for as long as it is. */
@@ -158,6 +183,10 @@ export interface EventCatalogue {
   /** A search found these, which the one before it had not. */
   "stream.discovered": { streams: readonly DiscoveredStream[] };
   "clock.step": { stepUs: number };
+  /** How far the wall clock may be trusted has changed. See `clock/sync/state.ts`. */
+  "clock.state": { state: ClockView };
+  /** A session of a sync group began, changed, or is over. */
+  "sync.session": { session: SyncSessionView };
   /** Ready: the first scan of cameras is done and every address is served. */
   "system.startup": { version: string };
   /** About to close every connection. */

@@ -30,6 +30,7 @@ export function eventViewOf(who: Limited): EventView {
       }
       case "storage.level":
       case "clock.step":
+      case "clock.state":
       case "system.startup":
       case "system.shutdown":
         return record;

@@ -62,6 +62,8 @@ const topicsByEvent: Readonly<Record<EventName, readonly [DottedTopic, ...Topic[
   "stream.removed": ["stream.removed"],
   "stream.discovered": ["stream.discovered"],
   "clock.step": ["clock.step"],
+  "clock.state": ["clock.state"],
+  "sync.session": ["sync.session"],
   "system.startup": ["system.startup"],
   "system.shutdown": ["system.shutdown"],
   "system.health": ["system.health", "system.error", "system_health_update"],
@@ -162,6 +164,23 @@ function shapesOf(record: EventRecord, context: ShapeContext): [Topic, Data][] {
       ];
     case "clock.step":
       return [["clock.step", { step_seconds: record.payload.stepUs / 1e6 }]];
+    case "clock.state": {
+      const { synchronised, source, offsetUs, uncertaintyUs, reason } = record.payload.state;
+      const offsets = {
+        offset_ms: offsetUs / 1000,
+        uncertainty_ms: uncertaintyUs === undefined ? null : uncertaintyUs / 1000,
+      };
+      return [["clock.state", { synchronised, source, ...offsets, reason: reason ?? null }]];
+    }
+    case "sync.session": {
+      const { id, groupId, name, startAtUs, state, members } = record.payload.session;
+      const told = members.map(({ key, state, files, error }) => ({
+        ...{ member: key, status: state, files },
+        ...(error === undefined ? {} : { error }),
+      }));
+      const session = { session_id: id, group_id: groupId, name, start_at: isoOf(startAtUs), status: state };
+      return [["sync.session", { ...session, members: told }]];
+    }
     case "system.startup":
       return [["system.startup", { version: record.payload.version, build_info: null }]];
     case "system.shutdown":

@@ -1,0 +1,47 @@
+/**
+ * One TCP port for HTTP and for protocols that begin otherwise: the first byte of a connection tells. An HTTP request
+ * begins with a letter; raw MultiCam with a brace, white space, or the zero of a length (spec sections 2.3 and 2.5).
+ */
+import type { Server as HttpServer } from "node:http";
+import { createServer, type Server, type Socket } from "node:net";
+import type { Clock } from "../clock/clock.ts";
+
+export interface FirstBytesOptions {
+  readonly http: HttpServer;
+  /** Takes a connection that is not HTTP; `false` when nobody wants it. */
+  readonly other: (socket: Socket) => boolean;
+  readonly clock: Clock;
+  /** A connection that says nothing is closed after this long. Default 30,000. */
+  readonly silentTimeoutMs?: number;
+}
+
+/** A server in front of `http`, which itself does not listen. */
+export function sharePort({ http, other, clock, silentTimeoutMs = 30_000 }: FirstBytesOptions): Server {
+  return createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    const cancel = clock.after(silentTimeoutMs, () => socket.destroy());
+    const forget = (): void => {
+      cancel();
+      socket.off("readable", look).off("error", forget).off("close", forget).off("end", gone);
+    };
+    const gone = (): void => {
+      forget();
+      socket.destroy();
+    };
+    const look = (): void => {
+      const chunk: unknown = socket.read();
+      if (!(chunk instanceof Buffer)) return;
+      forget();
+      socket.unshift(chunk);
+      if (!isHttp(chunk[0])) {
+        if (!other(socket)) socket.destroy();
+        return;
+      }
+      http.emit("connection", socket);
+    };
+    socket.on("readable", look).on("error", forget).on("close", forget).on("end", gone);
+  });
+}
+
+function isHttp(byte: number | undefined): boolean {
+  return byte !== undefined && ((byte >= 0x41 && byte <= 0x5a) || (byte >= 0x61 && byte <= 0x7a));
+}

@@ -1,0 +1,247 @@
+/**
+ * One controller's connection: commands in order, each answered in one write; a file streamed with the socket's own
+ * back-pressure. Source: seed 001, spec sections 2.5, 6 and 7. Translates; what a device does is `multicam/`'s.
+ */
+import type { Socket } from "node:net";
+import { codeOf, messageOf, OcelliError } from "@ocelli/protocol";
+import {
+  CommandMessage,
+  type DeviceFacts,
+  type FramedMessage,
+  type FramingMode,
+  MessageDecoder,
+  MultiCamFormatError,
+  withLength,
+  writeFiles,
+  writeStopped,
+  writeUploadQueued,
+  writeUploadStatus,
+} from "@ocelli/protocol/multicam";
+import type { Clock } from "../../clock/clock.ts";
+import type { Log } from "../../log/log.ts";
+import type { RecordingDevice, Uploads } from "../../multicam/contract.ts";
+import { activityStatus, errorReply, statusReply, uploadLists } from "./replies.ts";
+import { sendVideo } from "./send-video.ts";
+
+export interface ConnectionOptions {
+  readonly device: RecordingDevice;
+  readonly uploads: Uploads;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** How the hub calls this device's kind. */
+  readonly deviceType: string;
+  /** A connection without a command is closed after this long. Default 120,000. */
+  readonly idleTimeoutMs?: number;
+  /** A file that nobody takes on is given up after this long. Default 600,000. */
+  readonly stallTimeoutMs?: number;
+}
+
+/** As many files as fit into what controllers read at once. */
+const maxListed = 400;
+/** Commands that wait behind a running one. */
+const maxWaiting = 32;
+
+export class MultiCamConnection {
+  readonly #options: ConnectionOptions;
+  readonly #socket: Socket;
+  readonly #decoder = new MessageDecoder();
+  readonly #waiting: FramedMessage[] = [];
+  readonly #closed = Promise.withResolvers<void>();
+  #working: Promise<void> | undefined;
+  #cancelIdle: (() => void) | undefined;
+
+  constructor(socket: Socket, options: ConnectionOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    // A controller that has said all it wants may still read the answer.
+    socket.allowHalfOpen = true;
+    socket.setNoDelay(true);
+    socket.on("data", (chunk) => this.#received(chunk));
+    socket.on("end", () => this.#ended());
+    socket.on("error", (error) => options.log.debug({ err: error }, "a MultiCam connection failed"));
+    socket.on("close", () => {
+      this.#cancelIdle?.();
+      this.#closed.resolve();
+    });
+    this.#idle();
+  }
+
+  get closed(): Promise<void> {
+    return this.#closed.promise;
+  }
+
+  /** Cuts it, unless a command finishes first within the bound. */
+  async close(timeoutMs: number): Promise<void> {
+    this.#waiting.length = 0;
+    const cancel = this.#options.clock.after(timeoutMs, () => this.#socket.destroy());
+    await this.#working;
+    this.#socket.destroy();
+    await this.closed;
+    cancel();
+  }
+
+  #received(chunk: Buffer): void {
+    this.#idle();
+    try {
+      for (const message of this.#decoder.read(chunk)) this.#waiting.push(message);
+    } catch (error) {
+      if (!(error instanceof MultiCamFormatError)) throw error;
+      this.#last("raw", error);
+      return;
+    }
+    // One who sends faster than is answered waits in the kernel, not here.
+    if (this.#waiting.length > maxWaiting) this.#socket.pause();
+    this.#work();
+  }
+
+  #ended(): void {
+    if (this.#working === undefined && this.#waiting.length === 0) this.#socket.end();
+  }
+
+  #work(): void {
+    this.#working ??= this.#answerAll().finally(() => {
+      this.#working = undefined;
+      if (this.#socket.destroyed) return;
+      this.#idle();
+      if (this.#socket.readableEnded) this.#socket.end();
+    });
+  }
+
+  async #answerAll(): Promise<void> {
+    for (;;) {
+      const message = this.#waiting.shift();
+      if (message === undefined || this.#socket.destroyed) return;
+      if (this.#waiting.length <= maxWaiting && this.#socket.isPaused()) this.#socket.resume();
+      this.#cancelIdle?.();
+      await this.#answer(message);
+    }
+  }
+
+  async #answer({ mode, text }: FramedMessage): Promise<void> {
+    const { clock, log, device } = this.#options;
+    let command: CommandMessage;
+    try {
+      command = CommandMessage.fromJson(text, { now: clock.wallUs() / 1e6 });
+    } catch (error) {
+      this.#last(mode, error);
+      return;
+    }
+    log.debug(
+      { command: command.command, device: device.deviceId, controller: command.fields.deviceId },
+      "a MultiCam command",
+    );
+    try {
+      if (command.command === "GET_VIDEO") await this.#sendVideo(mode, command);
+      else this.#reply(mode, await this.#perform(command));
+    } catch (error) {
+      this.#report(command, error);
+      this.#reply(mode, errorReply(this.#facts(), error));
+    }
+  }
+
+  async #perform(command: CommandMessage): Promise<string> {
+    const { device, uploads } = this.#options;
+    switch (command.command) {
+      case "START_RECORDING": {
+        const state = await device.start(Math.round(command.fields.timestamp * 1e6));
+        const status = state === "armed" ? "scheduled_recording_accepted" : "recording";
+        return statusReply(this.#facts(), status);
+      }
+      case "STOP_RECORDING":
+        return writeStopped(this.#facts({ isRecording: false }), await device.stop());
+      case "DEVICE_STATUS":
+      case "HEARTBEAT":
+        return statusReply(this.#facts(), activityStatus(device.activity()));
+      case "LIST_FILES":
+        return writeFiles(this.#facts(), device.files(maxListed));
+      case "UPLOAD_STATUS": {
+        const { current, waiting, failed } = uploads.of(device.deviceId);
+        return writeUploadStatus(
+          { ...this.#facts(), uploadQueue: waiting, failedUploadQueue: failed },
+          current,
+        );
+      }
+      case "UPLOAD_TO_CLOUD":
+        return this.#queueUpload(command);
+      default:
+        throw new OcelliError("unsupported", `${command.command} is not known here.`);
+    }
+  }
+
+  #queueUpload(command: CommandMessage): string {
+    const { device, uploads } = this.#options;
+    const file = device.file(keyOf(command));
+    const { uploadUrl } = command.fields;
+    const { cloudTarget } = command;
+    if (uploadUrl !== undefined) uploads.queue(device, file, { kind: "presigned", uploadUrl });
+    else if (cloudTarget !== undefined) uploads.queue(device, file, { kind: "s3", target: cloudTarget });
+    else {
+      throw new OcelliError(
+        "invalid_params",
+        "UPLOAD_TO_CLOUD needs uploadUrl, or all of s3Bucket, s3Key, awsAccessKeyId, awsSecretAccessKey, awsSessionToken and awsRegion.",
+      );
+    }
+    return writeUploadQueued(this.#facts(), file);
+  }
+
+  async #sendVideo(mode: FramingMode, command: CommandMessage): Promise<void> {
+    const { device, clock, stallTimeoutMs = 600_000 } = this.#options;
+    try {
+      await sendVideo(this.#socket, device.deviceId, device.file(keyOf(command)), { clock, stallTimeoutMs });
+    } catch (error) {
+      this.#report(command, error);
+      if (this.#socket.destroyed) return;
+      // Controllers read the answer as a length: a connection that stays open would let them wait for ever.
+      this.#socket.end(framed(mode, errorReply(this.#facts(), error)));
+    }
+  }
+
+  #report(command: CommandMessage, error: unknown): void {
+    const { log, device } = this.#options;
+    const facts = { command: command.command, device: device.deviceId };
+    if (codeOf(error) === "internal") log.error({ ...facts, err: error }, "a MultiCam command failed");
+    else log.info({ ...facts, reason: messageOf(error) }, "a MultiCam command was refused");
+  }
+
+  #facts(more: { readonly isRecording?: boolean } = {}): DeviceFacts {
+    const { device, uploads, clock, deviceType } = this.#options;
+    return {
+      deviceId: device.deviceId,
+      timestamp: clock.wallUs() / 1e6,
+      isRecording: device.activity() === "recording",
+      deviceType,
+      ...uploadLists(uploads.of(device.deviceId)),
+      ...more,
+    };
+  }
+
+  #reply(mode: FramingMode, text: string): void {
+    if (!this.#socket.destroyed && this.#socket.writable) this.#socket.write(framed(mode, text));
+  }
+
+  /** After what cannot be read nothing else can be. */
+  #last(mode: FramingMode, error: unknown): void {
+    const known = new OcelliError("invalid_params", messageOf(error));
+    if (this.#socket.writable) this.#socket.end(framed(mode, errorReply(this.#facts(), known)));
+    this.#waiting.length = 0;
+  }
+
+  #idle(): void {
+    const { clock, idleTimeoutMs = 120_000 } = this.#options;
+    this.#cancelIdle?.();
+    this.#cancelIdle = clock.after(idleTimeoutMs, () => {
+      if (this.#working === undefined) this.#socket.destroy();
+    });
+  }
+}
+
+function keyOf({ fields: { fileName, fileId, command } }: CommandMessage): string {
+  const key = fileName ?? fileId;
+  if (key !== undefined && key !== "") return key;
+  throw new OcelliError("invalid_params", `${command} needs fileName or fileId.`);
+}
+
+/** Line readers want a newline; behind a length there is none. */
+function framed(mode: FramingMode, text: string): Uint8Array | string {
+  return mode === "raw" ? `${text}\n` : withLength(text);
+}

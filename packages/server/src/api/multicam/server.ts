@@ -1,0 +1,116 @@
+/**
+ * The MultiCam side of the hub: a port of its own for each further camera, the first bytes of the shared port, and who
+ * may come at all: the protocol knows no credentials, so that the network of the socket's own address decides.
+ */
+import { createServer, type Server, type Socket } from "node:net";
+import { messageOf, OcelliError } from "@ocelli/protocol";
+import type { Networks } from "../../auth/networks.ts";
+import type { RecordingDevice } from "../../multicam/contract.ts";
+import { type ConnectionOptions, MultiCamConnection } from "./connection.ts";
+
+export interface MultiCamServerOptions extends Omit<ConnectionOptions, "device"> {
+  readonly networks: Networks;
+  /** The device on the shared port. */
+  readonly shared: RecordingDevice | undefined;
+  /** Further devices, each on its own port; 0 takes a free one. */
+  readonly others: readonly {
+    readonly device: RecordingDevice;
+    readonly host: string;
+    readonly port: number;
+  }[];
+  /** Connections at once. Default 256. */
+  readonly maxConnections?: number;
+}
+
+export interface MultiCamAddress {
+  readonly deviceId: string;
+  readonly cameraId: string;
+  readonly port: number;
+}
+
+export class MultiCamServer {
+  readonly #options: MultiCamServerOptions;
+  readonly #servers: Server[] = [];
+  readonly #connections = new Set<MultiCamConnection>();
+  #closing: Promise<void> | undefined;
+
+  constructor(options: MultiCamServerOptions) {
+    this.#options = options;
+  }
+
+  /** @throws OcelliError `port_in_use`, `config_invalid`; none stays open then */
+  async open(): Promise<readonly MultiCamAddress[]> {
+    const addresses: MultiCamAddress[] = [];
+    try {
+      for (const { device, host, port } of this.#options.others) {
+        const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) =>
+          this.#accept(socket, device),
+        );
+        await listen(server, host, port);
+        this.#servers.push(server);
+        const bound = server.address();
+        const real = bound !== null && typeof bound === "object" ? bound.port : port;
+        addresses.push({ deviceId: device.deviceId, cameraId: device.cameraId, port: real });
+      }
+    } catch (error) {
+      await this.close(0);
+      throw error;
+    }
+    return addresses;
+  }
+
+  /** A connection of the shared port that does not begin as HTTP; `false` when it is none of this protocol's. */
+  acceptShared(socket: Socket): boolean {
+    const { shared } = this.#options;
+    if (shared === undefined) return false;
+    this.#accept(socket, shared);
+    return true;
+  }
+
+  /** Stops listening; running commands may finish within the bound. */
+  close(timeoutMs: number): Promise<void> {
+    this.#closing ??= (async () => {
+      const servers = this.#servers.map(
+        (server) => new Promise<void>((resolve) => server.close(() => resolve())),
+      );
+      await Promise.all([...this.#connections].map((connection) => connection.close(timeoutMs)));
+      await Promise.all(servers);
+    })();
+    return this.#closing;
+  }
+
+  #accept(socket: Socket, device: RecordingDevice): void {
+    const { networks, log, maxConnections = 256 } = this.#options;
+    const peer = socket.remoteAddress;
+    if (this.#closing !== undefined || peer === undefined || !networks.has(peer)) {
+      log.info({ peer }, "a MultiCam controller from a network that is not allowed was turned away");
+      socket.destroy();
+      return;
+    }
+    if (this.#connections.size >= maxConnections) {
+      log.warn({ peer, maxConnections }, "too many MultiCam connections: one was turned away");
+      socket.destroy();
+      return;
+    }
+    const connection = new MultiCamConnection(socket, { ...this.#options, device });
+    this.#connections.add(connection);
+    connection.closed.finally(() => this.#connections.delete(connection));
+  }
+}
+
+async function listen(server: Server, host: string, port: number): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      const taken = error.code === "EADDRINUSE";
+      reject(
+        new OcelliError(
+          taken ? "port_in_use" : "config_invalid",
+          `A MultiCam device cannot listen on ${host}:${port}: ${messageOf(error)}. Choose another port in multicam.devices.`,
+          { cause: error },
+        ),
+      );
+    });
+    server.listen(port, host, resolve);
+  });
+  server.removeAllListeners("error");
+}

@@ -1,0 +1,237 @@
+/**
+ * One camera as a MultiCam device: starts at an instant of true time, stops, and hands out its files. Holds what waits
+ * for its instant; the recording itself is `recording/`'s, files are the library's.
+ */
+import { OcelliError } from "@ocelli/protocol";
+import { fileIdOf, generateFileId, SCHEDULE_THRESHOLD } from "@ocelli/protocol/multicam";
+import type { Cameras } from "../cameras/contract.ts";
+import type { Clock } from "../clock/clock.ts";
+import type { ClockSync } from "../clock/sync/state.ts";
+import type { RecordingView } from "../events/catalogue.ts";
+import type { Library, MediaEntry } from "../library/contract.ts";
+import type { Log } from "../log/log.ts";
+import type { Recordings } from "../recording/contract.ts";
+import type { DeviceActivity, DeviceFile, OpenableFile, RecordingDevice } from "./contract.ts";
+
+export interface CameraDeviceOptions {
+  readonly deviceId: string;
+  readonly cameraId: string;
+  readonly cameras: Cameras;
+  readonly recordings: Recordings;
+  readonly library: Library;
+  readonly clock: Clock;
+  readonly clockSync: ClockSync;
+  readonly log: Log;
+}
+
+/** A start that waits. */
+interface Armed {
+  /** True time. */
+  readonly atUs: number;
+  /** The same by the hub's clock, as it was reckoned last. */
+  readonly wallUs: number;
+  readonly recordingId: string;
+}
+
+/** The clock's offset may change by so much before a waiting start is set anew. */
+const rearmBeyondUs = 1000;
+/** Nearer than this to its instant, a waiting start is left as it is: the camera may need the time. */
+const tooLateToRearmUs = 500_000;
+
+export class CameraDevice implements RecordingDevice {
+  readonly deviceId: string;
+  readonly cameraId: string;
+  readonly #options: CameraDeviceOptions;
+  readonly #offClock: () => void;
+  #armed: Armed | undefined;
+  /** One thing at a time: two controllers may ask at once. */
+  #busy: Promise<unknown> = Promise.resolve();
+  #stopping = false;
+
+  constructor(options: CameraDeviceOptions) {
+    this.deviceId = options.deviceId;
+    this.cameraId = options.cameraId;
+    this.#options = options;
+    this.#offClock = options.clockSync.onChange(() => void this.#one(() => this.#rearm()));
+  }
+
+  activity(): DeviceActivity {
+    if (this.#stopping) return "stopping";
+    const running = this.#running();
+    if (running !== undefined) return this.#waits(running) ? "armed" : "recording";
+    return this.#camera().status === "CONNECTED" ? "idle" : "absent";
+  }
+
+  start(atUs: number): Promise<"armed" | "recording"> {
+    return this.#one(() => this.#start(atUs));
+  }
+
+  stop(): Promise<DeviceFile> {
+    return this.#one(() => this.#stop());
+  }
+
+  files(limit: number): readonly DeviceFile[] {
+    const { library } = this.#options;
+    return library
+      .page("recording", { limit, offset: 0, cameraId: this.cameraId })
+      .entries.filter((entry) => entry.state !== "recording")
+      .map(fileOf);
+  }
+
+  file(key: string): OpenableFile {
+    const { library } = this.#options;
+    const entry = this.#entry(key);
+    if (entry.state === "recording") {
+      throw new OcelliError(
+        "file_in_use",
+        `${entry.filename} is still being recorded. Stop the recording first.`,
+      );
+    }
+    return { ...fileOf(entry), path: library.get("recording", entry.filename).path };
+  }
+
+  close(): void {
+    this.#offClock();
+  }
+
+  async #start(atUs: number): Promise<"armed" | "recording"> {
+    const { clock, clockSync } = this.#options;
+    const { synchronised, offsetUs, reason } = clockSync.state;
+    const running = this.#running();
+    if (running !== undefined) return this.#startAgain(running, atUs);
+    const aheadUs = atUs - (clock.wallUs() + offsetUs);
+    if (aheadUs < SCHEDULE_THRESHOLD * 1e6) {
+      await this.#record(clock.wallUs() + offsetUs, undefined);
+      return "recording";
+    }
+    if (!synchronised) {
+      throw new OcelliError("clock_not_synchronised", reason ?? "This machine's clock is not synchronised.");
+    }
+    await this.#arm(atUs);
+    return "armed";
+  }
+
+  /** A controller that repeats itself, or a second controller. */
+  #startAgain(running: RecordingView, atUs: number): "armed" | "recording" {
+    if (!this.#waits(running)) return "recording";
+    const waitingForUs = this.#armed?.atUs ?? running.startedAtUs;
+    if (Math.abs(waitingForUs - atUs) <= 1000) return "armed";
+    throw new OcelliError(
+      "already_recording",
+      `${this.cameraId} waits already for a start at ${new Date(waitingForUs / 1000).toISOString()}. Send STOP_RECORDING to cancel that first.`,
+    );
+  }
+
+  async #arm(atUs: number): Promise<void> {
+    const wallUs = Math.round(atUs - this.#options.clockSync.state.offsetUs);
+    const { id } = await this.#record(atUs, wallUs);
+    this.#armed = { atUs, wallUs, recordingId: id };
+  }
+
+  #record(nameUs: number, startAtUs: number | undefined): Promise<RecordingView> {
+    return this.#options.recordings.start({
+      cameraId: this.cameraId,
+      filename: generateFileId(this.deviceId, nameUs / 1000),
+      ...(startAtUs === undefined ? { preRollS: 0 } : { startAtUs }),
+    });
+  }
+
+  /** What is known of true time has changed while a start waits. */
+  async #rearm(): Promise<void> {
+    const { clock, clockSync, recordings, log } = this.#options;
+    const armed = this.#armed;
+    const running = this.#running();
+    if (armed === undefined || running?.id !== armed.recordingId || !this.#waits(running)) return;
+    const wallUs = Math.round(armed.atUs - clockSync.state.offsetUs);
+    if (Math.abs(wallUs - armed.wallUs) <= rearmBeyondUs) return;
+    if (wallUs - clock.wallUs() < tooLateToRearmUs) {
+      log.warn(
+        { camera: this.cameraId },
+        "the clock was corrected just before a start: it may be off by that much",
+      );
+      return;
+    }
+    await recordings.stop({ recordingId: armed.recordingId }).catch(() => undefined);
+    this.#armed = undefined;
+    try {
+      await this.#arm(armed.atUs);
+    } catch (error) {
+      log.error({ err: error, camera: this.cameraId }, "a start that waited could not be set anew");
+    }
+  }
+
+  async #stop(): Promise<DeviceFile> {
+    const { recordings, library } = this.#options;
+    const running = this.#running();
+    if (running === undefined) throw notRecording(this.cameraId);
+    const waited = this.#waits(running);
+    this.#stopping = true;
+    try {
+      const ended = await recordings.stop({ recordingId: running.id });
+      this.#armed = undefined;
+      if (ended.frames === 0) {
+        throw waited
+          ? new OcelliError(
+              "not_recording",
+              "The start that was waited for has been cancelled; nothing was recorded.",
+            )
+          : notRecording(this.cameraId);
+      }
+      return fileOf(library.get("recording", ended.filename));
+    } finally {
+      this.#stopping = false;
+    }
+  }
+
+  #running(): RecordingView | undefined {
+    return this.#options.recordings.activeOf(this.cameraId);
+  }
+
+  #waits(running: RecordingView): boolean {
+    return running.frames === 0 && this.#armed?.recordingId === running.id;
+  }
+
+  #camera(): { readonly status: string } {
+    return this.#options.cameras.find(this.cameraId).view();
+  }
+
+  /** @throws OcelliError `file_not_found` also for a file of another camera */
+  #entry(key: string): MediaEntry {
+    const { library } = this.#options;
+    const missing = new OcelliError(
+      "file_not_found",
+      `${this.deviceId} has no file ${key.slice(0, 200)}. LIST_FILES names them.`,
+    );
+    // Never a path: the library refuses, too.
+    if (/[/\\]/.test(key)) throw missing;
+    for (const name of [key, fileIdOf(key)]) {
+      try {
+        const entry = library.get("recording", name);
+        if (entry.cameraId === this.cameraId) return entry;
+      } catch (error) {
+        if (!(error instanceof OcelliError)) throw error;
+      }
+    }
+    throw missing;
+  }
+
+  #one<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#busy.then(work, work);
+    this.#busy = result.catch(() => undefined);
+    return result;
+  }
+}
+
+function notRecording(cameraId: string): OcelliError {
+  return new OcelliError("not_recording", `${cameraId} is not recording.`);
+}
+
+function fileOf(entry: MediaEntry): DeviceFile {
+  const { filename, bytes, firstFrameAtUs, createdAtUs, lastFrameAtUs, modifiedAtUs } = entry;
+  return {
+    fileName: filename,
+    fileSize: bytes,
+    creationDate: (firstFrameAtUs ?? createdAtUs) / 1e6,
+    modificationDate: Math.max(lastFrameAtUs ?? 0, modifiedAtUs) / 1e6,
+  };
+}

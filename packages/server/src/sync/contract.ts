@@ -1,0 +1,124 @@
+import { z } from "zod";
+
+/**
+ * Recording together: groups of cameras and devices, the sessions they recorded, and what a session's files show. The
+ * schemas are how groups and sessions are kept in the database. Times: epoch microseconds by the hub's clock.
+ */
+
+export const memberSchema = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("camera"), cameraId: z.string() }),
+  z.object({
+    kind: z.literal("multicam"),
+    host: z.string(),
+    port: z.number(),
+    name: z.string().exactOptional(),
+  }),
+]);
+export type SyncMember = Readonly<z.output<typeof memberSchema>>;
+
+const groupSchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  members: z.array(memberSchema),
+  /** How far first frames may be apart; one frame interval of the slowest member otherwise. */
+  toleranceMs: z.number().exactOptional(),
+  createdAtUs: z.number(),
+});
+export type SyncGroup = Readonly<z.output<typeof groupSchema>>;
+
+/** `armed` waits for the common instant. */
+export const memberStates = ["pending", "armed", "recording", "completed", "failed"] as const;
+
+const sessionMemberSchema = z.object({
+  /** `camera0`, or `host:port` of a device. */
+  key: z.string(),
+  name: z.string(),
+  member: memberSchema,
+  state: z.enum(memberStates),
+  recordingId: z.string().exactOptional(),
+  /** In the hub's library. */
+  files: z.array(z.string()),
+  /** What a device said of its file. */
+  declared: z
+    .object({
+      deviceId: z.string().exactOptional(),
+      fileName: z.string().exactOptional(),
+      fileSize: z.number().exactOptional(),
+      /** Its clock against the hub's when the session began, seconds, by one answer. */
+      clockOffset: z.number().exactOptional(),
+      roundTrip: z.number().exactOptional(),
+    })
+    .exactOptional(),
+  /** What went wrong, in words. */
+  error: z.string().exactOptional(),
+});
+export type SessionMember = Readonly<z.output<typeof sessionMemberSchema>>;
+
+const sessionSchema = z.object({
+  id: z.string(),
+  groupId: z.string(),
+  name: z.string(),
+  /** T0: every member's first frame is the first one captured at or after it. */
+  startAtUs: z.number(),
+  durationS: z.number().exactOptional(),
+  toleranceMs: z.number().exactOptional(),
+  state: z.enum(["armed", "recording", "completed", "failed"]),
+  createdAtUs: z.number(),
+  endedAtUs: z.number().exactOptional(),
+  /** How right the hub's clock was when the session began. */
+  clock: z.object({
+    synchronised: z.boolean(),
+    source: z.enum(["sntp", "chrony", "ntpd", "timesyncd", "ptp", "kernel", "none"]),
+    offsetUs: z.number(),
+    uncertaintyUs: z.number().optional(),
+  }),
+  members: z.array(sessionMemberSchema),
+});
+export type SyncSession = Readonly<z.output<typeof sessionSchema>>;
+
+export { groupSchema, sessionSchema };
+
+/** What one member's file shows. Milliseconds where nothing else is said. */
+export interface MemberReport {
+  readonly key: string;
+  readonly name: string;
+  readonly kind: SyncMember["kind"];
+  readonly files: readonly string[];
+  /** How its frames got their times: stamped by the kernel, by their arrival, or told by nobody. */
+  readonly timeSource: "kernel" | "arrival" | "declared" | "unknown";
+  /** Epoch microseconds of the first frame. */
+  readonly firstFrameAtUs: number | undefined;
+  /** First frame after T0. */
+  readonly startErrorMs: number | undefined;
+  /** Nominal time between two frames. */
+  readonly frameIntervalMs: number | undefined;
+  readonly framesExpected: number | undefined;
+  readonly framesReceived: number | undefined;
+  readonly framesDropped: number | undefined;
+  readonly durationS: number | undefined;
+  /** Of the times between frames. */
+  readonly interval:
+    | { readonly meanMs: number; readonly deviationMs: number; readonly longestMs: number }
+    | undefined;
+  /** How far its times may be off, beside the hub's own clock. */
+  readonly uncertaintyMs: number | undefined;
+  readonly declared: SessionMember["declared"];
+  /** What could not be checked, or went wrong. */
+  readonly notes: readonly string[];
+  /** For the plot: each frame's time after T0 in ms, thinned out to a bounded number. */
+  readonly frames: readonly number[];
+}
+
+export interface SyncReport {
+  readonly session: SyncSession;
+  readonly members: readonly MemberReport[];
+  /** Latest minus earliest first frame, of the members whose frames have times of the hub's clock. */
+  readonly skewMs: number | undefined;
+  readonly toleranceMs: number;
+  readonly verdict: "within_tolerance" | "out_of_tolerance" | "not_measured";
+  /** Why, in words. */
+  readonly findings: readonly string[];
+  /** What all members have, epoch microseconds. */
+  readonly common: { readonly fromUs: number; readonly toUs: number } | undefined;
+  readonly madeAtUs: number;
+}

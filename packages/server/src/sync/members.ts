@@ -1,0 +1,16 @@
+/** What a session does with one member, whatever it is: arm, stop, and say what became of it. */
+import type { SessionMember, SyncSession } from "./contract.ts";
+
+export type MemberChange = Partial<Omit<SessionMember, "key" | "member">>;
+
+export interface MemberDriver {
+  /**
+   * Gets the member ready and has it start at the session's instant.
+   * @throws OcelliError when it cannot take part
+   */
+  arm(session: SyncSession, member: SessionMember, signal: AbortSignal): Promise<MemberChange>;
+  /** Ends it and brings its files in; never rejects. */
+  stop(session: SyncSession, member: SessionMember): Promise<MemberChange>;
+  /** Undoes `arm` for a session that does not begin after all; never rejects. */
+  cancel(session: SyncSession, member: SessionMember): Promise<void>;
+}
