@@ -91,7 +91,7 @@ export class StreamSearch {
   }
 
   /** Kept over restarts. @throws OcelliError `unsupported` where no search is configured */
-  setInterval(seconds: number): void {
+  changeInterval(seconds: number): void {
     this.#refuseDisabled();
     this.#options.store.setIntervalS(seconds);
     this.#arm();

@@ -3,6 +3,7 @@ import type { Accounts } from "../../auth/accounts.ts";
 import type { Authenticator } from "../../auth/authenticator.ts";
 import type { RecordingControl, SnapshotControl } from "../../auth/limited-cameras.ts";
 import type { LibraryReader } from "../../auth/limited-media.ts";
+import type { Logins } from "../../auth/logins.ts";
 import type { LinkSigner } from "../../auth/sign.ts";
 import type { CameraSettingsService } from "../../cameras/camera-settings.ts";
 import type { Cameras } from "../../cameras/contract.ts";
@@ -37,7 +38,7 @@ export interface RpcServices {
   readonly cameras: Cameras;
   readonly cameraSettings: Pick<CameraSettingsService, "get" | "set">;
   readonly externalStreams: Pick<ExternalStreams, "add" | "remove" | "list">;
-  readonly streamSearch: Pick<StreamSearch, "search" | "setInterval" | "known">;
+  readonly streamSearch: Pick<StreamSearch, "search" | "changeInterval" | "known">;
   readonly recordings: RecordingControl;
   readonly schedules: Pick<Schedules, "add" | "list" | "cancel">;
   readonly snapshots: SnapshotControl;
@@ -48,6 +49,7 @@ export interface RpcServices {
   readonly retention: Pick<Retention, "policies" | "set" | "cleanup">;
   readonly auth: Authenticator;
   readonly accounts: Accounts;
+  readonly logins: Logins;
   readonly links: Pick<LinkSigner, "sign">;
   /** None by default. */
   readonly rateLimits?: Pick<RateLimits, "allowance" | "admit">;

@@ -9,6 +9,7 @@ import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { SystemClock } from "../../clock/system-clock.ts";
 import type { CaptureInput, Device, DeviceEvent } from "../device.ts";
+import { networkDevice } from "./network-device.ts";
 import { type NetworkCamera, NetworkProvider } from "./provider.ts";
 
 const run = promisify(execFile);
@@ -120,6 +121,35 @@ describe("network cameras", () => {
     const tlsInput = tls?.input(mode);
     expect(tlsInput?.args.join(" ")).toContain("-rtsp_transport tcp -allowed_media_types video+audio");
     expect(tlsInput).toMatchObject({ audio: true, video: "copy", timeSource: "arrival" });
+  });
+});
+
+describe("a camera added while the hub runs", () => {
+  const device = (url: string) => networkDevice({ url }, { clock });
+
+  it("is found, told of when it changes, and lost, apart from those of the configuration", async () => {
+    const events: DeviceEvent[] = [];
+    const provider = new NetworkProvider({ cameras: [{ url: "rtsp://u:p@h/a" }], clock });
+    provider.put({ ...device("rtsp://h/b"), problem: { code: "no_frames", message: "not yet" } });
+    await provider.start((event) => events.push(event));
+    provider.put(device("rtsp://u:p@h/c"));
+    provider.report("rtsp://h/b", undefined);
+    provider.report("rtsp://h/b", undefined);
+    provider.report("rtsp://h/none", undefined);
+    await provider.rescan();
+    expect(provider.remove("rtsp://h/c")).toBe(true);
+    expect(provider.remove("rtsp://h/c")).toBe(false);
+    expect(provider.remove("rtsp://h/a")).toBe(false);
+    expect(
+      events.map(({ type, device }) => [type, device.identity.busPath, device.problem?.message]),
+    ).toEqual([
+      ["found", "rtsp://h/a", undefined],
+      ["found", "rtsp://h/b", "not yet"],
+      ["found", "rtsp://h/c", undefined],
+      ["changed", "rtsp://h/b", undefined],
+      ["lost", "rtsp://h/c", undefined],
+    ]);
+    expect([provider.isConfigured("rtsp://h/a"), provider.isConfigured("rtsp://h/b")]).toEqual([true, false]);
   });
 });
 

@@ -1,15 +1,12 @@
 /**
  * XML that strangers send, as a small tree. Bounded in bytes, depth and elements; anything with a document type (where
- * entities are defined) is refused, as is what is not well formed. Prefixes are resolved, names compared with their
- * namespace's last part left to the caller: ONVIF has several versions of each.
+ * entities are defined) is refused, as is what is not well formed. Names are without their prefix.
  */
 import sax from "sax";
 
 export interface XmlElement {
   /** Without prefix. */
   readonly name: string;
-  /** Namespace URI; empty without. */
-  readonly namespace: string;
   readonly attributes: Readonly<Record<string, string>>;
   readonly children: readonly XmlElement[];
   /** Text directly inside, trimmed. */
@@ -22,7 +19,6 @@ const maxElements = 5000;
 
 interface Open {
   readonly name: string;
-  readonly namespace: string;
   readonly attributes: Record<string, string>;
   readonly children: XmlElement[];
   text: string;
@@ -43,11 +39,12 @@ export function parseXml(bytes: Uint8Array): XmlElement | undefined {
     parser.onerror = (error) => refuse(error.message);
     parser.ondoctype = () => refuse("document type");
     parser.onopentag = (tag) => {
+      if (open.length === 0 && root !== undefined) return refuse("more than one root");
       if (++elements > maxElements || open.length >= maxDepth || !("local" in tag))
         return refuse("too large");
       const attributes: Record<string, string> = {};
       for (const { local, value } of Object.values(tag.attributes)) attributes[local] = value;
-      open.push({ name: tag.local, namespace: tag.uri, attributes, children: [], text: "" });
+      open.push({ name: tag.local, attributes, children: [], text: "" });
     };
     const onText = (text: string): void => {
       const top = open.at(-1);

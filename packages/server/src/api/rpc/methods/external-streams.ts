@@ -103,7 +103,7 @@ const getExternalStreams: MethodImplementation<"get_external_streams"> = {
 
 const setDiscoveryInterval: MethodImplementation<"set_discovery_interval"> = {
   run({ scan_interval }, _call, { streamSearch, clock }) {
-    streamSearch.setInterval(scan_interval);
+    streamSearch.changeInterval(scan_interval);
     return {
       scan_interval,
       status: "UPDATED",

@@ -39,7 +39,7 @@ export function fakeManagement(): Pick<
       async search() {
         throw new OcelliError("unsupported", "No search here.");
       },
-      setInterval() {
+      changeInterval() {
         throw new OcelliError("unsupported", "No search here.");
       },
     },
