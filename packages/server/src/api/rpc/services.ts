@@ -3,7 +3,6 @@ import type { Accounts } from "../../auth/accounts.ts";
 import type { Authenticator } from "../../auth/authenticator.ts";
 import type { RecordingControl, SnapshotControl } from "../../auth/limited-cameras.ts";
 import type { LibraryReader } from "../../auth/limited-media.ts";
-import type { Logins } from "../../auth/logins.ts";
 import type { LinkSigner } from "../../auth/sign.ts";
 import type { CameraSettingsService } from "../../cameras/camera-settings.ts";
 import type { Cameras } from "../../cameras/contract.ts";
@@ -49,7 +48,6 @@ export interface RpcServices {
   readonly retention: Pick<Retention, "policies" | "set" | "cleanup">;
   readonly auth: Authenticator;
   readonly accounts: Accounts;
-  readonly logins: Logins;
   readonly links: Pick<LinkSigner, "sign">;
   /** None by default. */
   readonly rateLimits?: Pick<RateLimits, "allowance" | "admit">;
