@@ -7,12 +7,14 @@ type CamelCase<S extends string> = S extends `${infer Head}_${infer Tail}`
   ? `${Head}${Capitalize<CamelCase<Tail>>}`
   : S;
 
-export type CameraApi = {
-  readonly [M in MethodName as CamelCase<M>]: (
-    params?: ParamsInput<M>,
-    options?: RequestOptions,
-  ) => Promise<Success<ResultOf<M>>>;
-};
+type RequiredKeys<P> = { [K in keyof P]-?: Record<never, never> extends Pick<P, K> ? never : K }[keyof P];
+
+/** Parameters may be left out only where none is required. */
+type ApiCall<M extends MethodName> = [RequiredKeys<ParamsInput<M>>] extends [never]
+  ? (params?: ParamsInput<M>, options?: RequestOptions) => Promise<Success<ResultOf<M>>>
+  : (params: ParamsInput<M>, options?: RequestOptions) => Promise<Success<ResultOf<M>>>;
+
+export type CameraApi = { readonly [M in MethodName as CamelCase<M>]: ApiCall<M> };
 
 type Call = (method: string, params?: object, options?: RequestOptions) => Promise<unknown>;
 
