@@ -10,6 +10,7 @@ import { closeCodes, maxMessageBytes } from "@ocelli/protocol/camera-service";
 import type { WebSocket } from "ws";
 import type { Clock } from "../../clock/clock.ts";
 import type { Log } from "../../log/log.ts";
+import { answerText } from "./answer-text.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { Outgoing } from "./frame.ts";
 import type { Heartbeat } from "./heartbeat.ts";
@@ -210,7 +211,7 @@ export class Connection {
     this.#inFlight++;
     try {
       const { response, sent } = await this.#dispatcher.dispatch(member, this.session, this.#sendOwn);
-      if (response !== undefined) this.send(JSON.stringify(response));
+      if (response !== undefined) this.send(answerText(response));
       sent?.();
     } catch (error) {
       this.#fault(error);
