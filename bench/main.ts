@@ -12,6 +12,7 @@ import { idle } from "./sections/idle.ts";
 import { latency } from "./sections/latency.ts";
 import { recorder } from "./sections/recorder.ts";
 import { recording } from "./sections/recording.ts";
+import { rpc } from "./sections/rpc.ts";
 import { snapshot } from "./sections/snapshot.ts";
 import { startup } from "./sections/startup.ts";
 import { viewers } from "./sections/viewers.ts";
@@ -26,6 +27,7 @@ const sections: readonly Section[] = [
   recorder,
   viewers,
   hotplug,
+  rpc,
 ];
 
 const usage = `Usage: npm run bench -- [--quick] [--json FILE] [section ...]

@@ -10,6 +10,8 @@ export interface Figure {
   readonly goal?: number;
   /** The ratio is to stay below. */
   readonly goalRatio?: number;
+  /** The ratio is to reach. */
+  readonly goalRatioAtLeast?: number;
 }
 
 export interface Summary {
@@ -90,13 +92,15 @@ export class Report {
 }
 
 function judge(
-  { goal, goalRatio, unit }: Figure,
+  { goal, goalRatio, goalRatioAtLeast, unit }: Figure,
   median: number,
   ratio: number | undefined,
 ): { goal?: string; met?: boolean } {
   if (goal !== undefined) return { goal: `< ${goal} ${unit}`, met: median < goal };
   if (goalRatio !== undefined && ratio !== undefined)
     return { goal: `ratio < ${goalRatio}`, met: ratio < goalRatio };
+  if (goalRatioAtLeast !== undefined && ratio !== undefined)
+    return { goal: `ratio ≥ ${goalRatioAtLeast}`, met: ratio >= goalRatioAtLeast };
   return {};
 }
 
