@@ -11,6 +11,14 @@ import { type WebSocket, WebSocketServer } from "ws";
 import type { Clock } from "../clock/clock.ts";
 import type { Log } from "../log/log.ts";
 
+/** Of every socket; the option is younger than the library's types. */
+const socketOptions = {
+  noServer: true,
+  perMessageDeflate: false,
+  /** A peer that does not answer a close, or sent no WebSocket frames at all, is cut after this. */
+  closeTimeout: 2000,
+};
+
 export type PathParams = Readonly<Record<string, string>>;
 
 export interface UpgradeRoute {
@@ -36,7 +44,7 @@ export class Upgrades {
   readonly #maxSockets: number;
   readonly #entries: Entry[] = [];
   readonly #sockets = new Set<WebSocket>();
-  readonly #invalid = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: 1024 });
+  readonly #invalid = new WebSocketServer({ ...socketOptions, maxPayload: 1024 });
   #closing: Promise<void> | undefined;
 
   constructor(options: {
@@ -61,8 +69,7 @@ export class Upgrades {
   add(route: UpgradeRoute): void {
     const { selectProtocol } = route;
     const server = new WebSocketServer({
-      noServer: true,
-      perMessageDeflate: false,
+      ...socketOptions,
       maxPayload: route.maxPayloadBytes,
       clientTracking: false,
       handleProtocols: (offered) => selectProtocol?.(offered) ?? false,
