@@ -1,0 +1,136 @@
+/** A MultiCam device somewhere in the network as a member: told the instant, stopped, and its file fetched. */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { type DeviceResult, MultiCamController, MultiCamError } from "@ocelli/client/node";
+import { type ErrorCode, messageOf, OcelliError } from "@ocelli/protocol";
+import type { ClockSync } from "../clock/sync/state.ts";
+import type { Log } from "../log/log.ts";
+import { fileStem } from "./camera-member.ts";
+import type { SessionMember, SyncSession } from "./contract.ts";
+import { type ImportParts, importFile } from "./import-file.ts";
+import type { MemberChange, MemberDriver } from "./members.ts";
+
+export interface DeviceDriverOptions extends ImportParts {
+  readonly clockSync: Pick<ClockSync, "state">;
+  /** Where files arrive before they are entries of the library; on the same file system as that. */
+  readonly folder: string;
+  readonly log: Log;
+  /** For tests: how the controller waits. */
+  readonly controller?: ConstructorParameters<typeof MultiCamController>[0];
+}
+
+export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { close(): Promise<void> } {
+  const { clock, clockSync, log } = options;
+  const now = (): number => (clock.wallUs() + clockSync.state.offsetUs) / 1e6;
+  const controller = new MultiCamController({ now, ...options.controller });
+  const closing = new AbortController();
+  const idOf = ({ member }: SessionMember): string => {
+    if (member.kind !== "multicam") throw new OcelliError("internal", "a camera was taken for a device");
+    return controller.add(member).id;
+  };
+
+  return {
+    async arm(session, member, signal) {
+      const id = idOf(member);
+      const before = await controller.status(id, { signal }).catch((error: unknown) => {
+        throw asOcelliError(error);
+      });
+      if (before.isRecording) {
+        throw new OcelliError("already_recording", `${member.name} is recording already. Stop it first.`);
+      }
+      const { clockOffset, roundTrip, deviceId } = controller.device(id);
+      // Devices start by true time, which the hub's clock may be off from.
+      const at = (session.startAtUs + clockSync.state.offsetUs) / 1e6;
+      const { results } = await controller.startRecording({ at, devices: [id], signal });
+      settled(results[0]);
+      return {
+        state: "armed",
+        declared: {
+          ...(deviceId === undefined ? {} : { deviceId }),
+          ...(clockOffset === undefined ? {} : { clockOffset }),
+          ...(roundTrip === undefined ? {} : { roundTrip }),
+        },
+      };
+    },
+
+    async stop(session, member) {
+      const id = idOf(member);
+      const declared = member.declared ?? {};
+      try {
+        const stopped = settled(
+          (await controller.stopRecording({ devices: [id], signal: closing.signal }))[0],
+        );
+        const { fileId, fileName, fileSize } = stopped;
+        const told: MemberChange["declared"] = {
+          ...declared,
+          ...(fileName === undefined && fileId === undefined ? {} : { fileName: fileName ?? fileId ?? "" }),
+          ...(fileSize === undefined ? {} : { fileSize }),
+        };
+        return { ...(await fetchFile(id, session, member, { fileId, fileName })), declared: told };
+      } catch (error) {
+        log.warn(
+          { err: error, member: member.key },
+          "a device could not be stopped, or its file not fetched",
+        );
+        return { state: "failed", error: messageOf(asOcelliError(error)), declared };
+      }
+    },
+
+    async cancel(_session, member) {
+      await controller
+        .stopRecording({ devices: [idOf(member)], signal: closing.signal })
+        .catch(() => undefined);
+    },
+
+    async close() {
+      closing.abort(new OcelliError("device_unreachable", "The hub is shutting down."));
+      await controller.close();
+    },
+  };
+
+  async function fetchFile(
+    id: string,
+    session: SyncSession,
+    member: SessionMember,
+    file: { readonly fileId: string | undefined; readonly fileName: string | undefined },
+  ): Promise<MemberChange> {
+    const folder = join(options.folder, session.id);
+    const { path, bytes } = await controller.download(id, file, { folder, signal: closing.signal });
+    log.info({ member: member.key, bytes }, "the file of a device has been fetched");
+    const { deviceId } = controller.device(id);
+    const filename = await importFile(
+      {
+        path,
+        stem: fileStem(session, { key: deviceId ?? member.key }),
+        cameraId: deviceId ?? member.key,
+        cameraName: member.name,
+        signal: closing.signal,
+      },
+      options,
+    );
+    await rm(folder, { recursive: true, force: true });
+    return { state: "completed", files: [filename] };
+  }
+}
+
+function settled<T>(result: DeviceResult<T> | undefined): T {
+  if (result === undefined) throw new OcelliError("internal", "a device gave no result");
+  if (result.ok) return result.value;
+  throw asOcelliError(result.error);
+}
+
+const codes: Partial<Record<MultiCamError["code"], ErrorCode>> = {
+  unreachable: "device_unreachable",
+  timeout: "device_unreachable",
+  stalled: "device_unreachable",
+  time_not_synchronized: "clock_not_synchronised",
+  file_not_found: "file_not_found",
+  camera_disconnected: "camera_disconnected",
+  storage_failed: "storage_failed",
+};
+
+function asOcelliError(error: unknown): OcelliError {
+  if (error instanceof OcelliError) return error;
+  const code = error instanceof MultiCamError ? (codes[error.code] ?? "device_failed") : "device_failed";
+  return new OcelliError(code, messageOf(error), { cause: error });
+}
