@@ -4,11 +4,14 @@ import { join, resolve } from "node:path";
 import { isatty } from "node:tty";
 import { codeOf, messageOf } from "@ocelli/protocol";
 import type { BoundAddress } from "./api/listener.ts";
+import { SystemClock } from "./clock/system-clock.ts";
 import { settingsHelp } from "./config/help.ts";
 import { loadConfig } from "./config/load.ts";
+import type { Config } from "./config/schema.ts";
 import type { CameraView } from "./events/catalogue.ts";
 import { Hub } from "./hub.ts";
-import { createLogger } from "./log/logger.ts";
+import { createLogger, type LoggerOptions } from "./log/logger.ts";
+import { secretsInUrls } from "./log/mask.ts";
 import { version } from "./version.ts";
 
 /**
@@ -38,7 +41,14 @@ export async function main(argv: readonly string[]): Promise<number> {
 
 async function serve(argv: readonly string[]): Promise<number> {
   const { config, origin } = loadConfig({ env: process.env, argv, defaultFile: "ocelli.yaml" });
-  const log = createLogger(config.logLevel, process.stderr.isTTY === true);
+  const clock = new SystemClock();
+  const logger = createLogger({
+    level: config.logLevel,
+    terminal: process.stderr.isTTY === true,
+    secrets: secretsIn(config),
+    ...logFileOf(config, clock),
+  });
+  const { log } = logger;
   const stopping = new AbortController();
   // A second Ctrl-C ends a start or a stop that hangs, whatever it waits for.
   let reload = (): void => undefined;
@@ -54,7 +64,30 @@ async function serve(argv: readonly string[]): Promise<number> {
   });
   reload = () => hub.reload();
   const show = (started: Started): void => print(started, dataDir, keyLines);
-  return Promise.race([run(hub, show, stopping.signal), forced]);
+  try {
+    return await Promise.race([run(hub, show, stopping.signal), forced]);
+  } finally {
+    // A disk that does not answer must not keep the process.
+    await Promise.race([logger.close(), clock.sleep(2000)]);
+    clock.close();
+  }
+}
+
+function logFileOf({ log }: Config, clock: SystemClock): Pick<LoggerOptions, "file"> {
+  if (log.folder === undefined) return {};
+  const { fileDays: days, keepFiles } = log;
+  const maxBytes = Math.round(log.fileMegabytes * 2 ** 20);
+  const after = clock.after.bind(clock);
+  return { file: { folder: resolve(log.folder), maxBytes, days, keepFiles, after } };
+}
+
+/** Told to the hub by its configuration, and never to be read in a log. */
+function secretsIn({ adminKey, cameras, webhooks }: Config): string[] {
+  return [
+    ...(adminKey === undefined ? [] : [adminKey]),
+    ...webhooks.map(({ secret }) => secret),
+    ...secretsInUrls(cameras.map(({ url }) => url)),
+  ];
 }
 
 async function run(hub: Hub, show: (started: Started) => void, stopping: AbortSignal): Promise<number> {

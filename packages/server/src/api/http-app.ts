@@ -2,6 +2,7 @@
  * The one Fastify instance all HTTP adapters register on. It is never told to listen: `listener.ts` opens the
  * addresses and passes requests to it.
  */
+import { randomUUID } from "node:crypto";
 import { OcelliError } from "@ocelli/protocol";
 import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
 import type { Log } from "../log/log.ts";
@@ -13,6 +14,7 @@ export function createHttpApp(options: { readonly log: Log }): FastifyInstance {
     logger: false,
     bodyLimit: 1024 * 1024,
     routerOptions: { maxParamLength: 4096 },
+    genReqId: (request) => requestIdOf(request.headers["x-request-id"]),
     rewriteUrl: (request) => percentEncoded(request.url ?? "/"),
     // A request target that cannot be decoded never reaches a route.
     frameworkErrors: (_error, request, reply) => {
@@ -23,6 +25,16 @@ export function createHttpApp(options: { readonly log: Log }): FastifyInstance {
         .type("text/plain; charset=utf-8")
         .send(isFile ? "Invalid filename" : "Bad request");
     },
+  });
+  app.addHook("onRequest", async (request, reply) => {
+    // Not a header of the reply: answers that are written past it carry the id too.
+    reply.raw.setHeader("X-Request-Id", request.id);
+  });
+  app.addHook("onResponse", async (request, reply) => {
+    if (!log.isLevelEnabled("debug")) return;
+    const { id: requestId, method, ip: peer } = request;
+    const ms = Math.round(reply.elapsedTime);
+    log.debug({ requestId, method, path: pathOf(request.url), status: reply.statusCode, ms, peer }, "request");
   });
   app.setNotFoundHandler((_request, reply) => {
     reply.code(404).type("text/plain; charset=utf-8").send("Not found");
@@ -36,7 +48,8 @@ export function createHttpApp(options: { readonly log: Log }): FastifyInstance {
         .type("text/plain; charset=utf-8")
         .send((error as Error).message);
     }
-    log.error({ err: error, method: request.method, path: request.url.split("?")[0] }, "a request failed");
+    const { id: requestId, method } = request;
+    log.error({ err: error, requestId, method, path: pathOf(request.url) }, "a request failed");
     return sendError(reply, error);
   });
   return app;
@@ -47,6 +60,16 @@ function clientStatusOf(error: unknown): number | undefined {
   if (!(error instanceof Error) || !("statusCode" in error)) return undefined;
   const status = error.statusCode;
   return typeof status === "number" && status >= 400 && status < 500 ? status : undefined;
+}
+
+/** Without the query, which may hold a signature. */
+function pathOf(url: string): string {
+  return url.split("?", 1)[0]?.slice(0, 500) ?? "";
+}
+
+/** The caller's own, if it is one that can do no harm in a log; else a new one. */
+function requestIdOf(given: string | string[] | undefined): string {
+  return typeof given === "string" && /^[\w.:/+=@-]{1,128}$/.test(given) ? given : randomUUID();
 }
 
 /** Old clients do not percent-encode file names: a `%` that begins no escape stands for itself. */

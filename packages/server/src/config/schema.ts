@@ -169,6 +169,23 @@ export const configSchema = z.strictObject({
     z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
     "Least severe log line that is written",
   ),
+  log: z
+    .strictObject({
+      folder: described(
+        z.string().min(1).optional(),
+        "Folder for log files, beside the lines on the console; none otherwise",
+      ),
+      fileMegabytes: megabytes(10, "A new log file is begun after this size"),
+      fileDays: described(
+        z.number().int().min(0).max(366).default(0),
+        "A new log file is begun at midnight after this many days; 0 never",
+        { unit: "d" },
+      ),
+      keepFiles: described(z.number().int().min(1).max(1000).default(5), "Old log files kept", {
+        unit: "files",
+      }),
+    })
+    .prefault({}),
   adminKey: described(
     z
       .string()

@@ -1,13 +1,32 @@
+import { messageOf } from "@ocelli/protocol";
 import { pino } from "pino";
 import pretty from "pino-pretty";
 import type { Log } from "./log.ts";
+import { LogFile, type LogFileOptions } from "./log-file.ts";
+import { lineMask } from "./mask-line.ts";
+
+export interface LoggerOptions {
+  readonly level: string;
+  /** Lines for people, as on a terminal; JSON otherwise. */
+  readonly terminal: boolean;
+  /** Masked wherever they occur. */
+  readonly secrets?: readonly string[];
+  /** Also into files; the console only otherwise. */
+  readonly file?: Omit<LogFileOptions, "onTrouble" | "onRecovered">;
+}
+
+export interface RootLogger {
+  readonly log: Log;
+  /** Resolves when the files are written. */
+  close(): Promise<void>;
+}
 
 /**
- * The root logger, to stderr: lines for people on a terminal, JSON otherwise. What `npm start` prints for the
- * user goes to stdout and is no log.
+ * The root logger, to stderr and where wanted to files. What `npm start` prints for the user goes to stdout and is no
+ * log. Every line passes the mask, whatever has been masked before.
  */
-export function createLogger(level: string, terminal: boolean): Log {
-  const destination = terminal
+export function createLogger({ level, terminal, secrets = [], file }: LoggerOptions): RootLogger {
+  const console = terminal
     ? pretty({
         destination: 2,
         sync: true,
@@ -17,5 +36,28 @@ export function createLogger(level: string, terminal: boolean): Log {
         translateTime: "SYS:HH:MM:ss.l",
       })
     : pino.destination({ dest: 2, sync: false });
-  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
+  const mask = lineMask(secrets);
+  let logFile: LogFile | undefined;
+  const destination = {
+    write(line: string): void {
+      const masked = mask(line);
+      console.write(masked);
+      logFile?.write(masked);
+    },
+  };
+  const log = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination);
+  if (file !== undefined) {
+    const { folder } = file;
+    logFile = new LogFile({
+      ...file,
+      onTrouble: (error) =>
+        log.warn(
+          { folder, reason: messageOf(error) },
+          "the log cannot be written to its folder and goes to the console only; make the folder writable for the user of the hub, or make room. It is tried again",
+        ),
+      onRecovered: (missingLines) =>
+        log.info({ folder, missingLines }, "the log is written to its folder again"),
+    });
+  }
+  return { log, close: async () => logFile?.close() };
 }

@@ -87,6 +87,11 @@ export class Dispatcher {
     // An export answers when its work is done: how long that takes says nothing about the hub's answers.
     if (method !== "export_recording")
       this.#services.hub.requests.add((nowUs - startedMonoUs) / 1000, ended, method);
+    const { log } = this.#services;
+    if (log.isLevelEnabled("debug")) {
+      const ms = Math.round((nowUs - startedMonoUs) / 10) / 100;
+      log.debug({ session: session.id, requestId: findRequestId(), method, outcome: ended, ms }, "call");
+    }
     if (!isMalformed(member) && member.id === undefined) return { response: undefined, sent };
     const response = { jsonrpc: "2.0", id: member.id ?? null, ...outcome };
     if (session.dialect.names !== "logical") return { response, sent };
@@ -241,7 +246,11 @@ export class Dispatcher {
       );
     } else {
       log.debug(
-        { method: method.slice(0, 100), requestId, code: failure.condition, reason: messageOf(error) },
+        {
+          // What is no name of a method may be anything, a token in the wrong place too.
+          ...{ session: session.id, requestId, method: isMethodName(method) ? method : "unknown" },
+          ...{ code: failure.condition, reason: messageOf(error) },
+        },
         "refused",
       );
     }
