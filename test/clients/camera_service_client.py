@@ -130,11 +130,14 @@ class CameraClient:
             raise ConnectionError(f"no connection after {self.max_retries} attempts: {cause}")
         self.reader = asyncio.create_task(self._read())
         if self.credential is not None and self.sign_in == "call":
-            answer = await self._call(
-                "authenticate", {self.spelling["token"]: self.credential, "auth_type": self.auth_type})
-            if not answer or answer.get("authenticated") is not True:
+            try:
+                answer = await self._call(
+                    "authenticate", {self.spelling["token"]: self.credential, "auth_type": self.auth_type})
+                if not answer or answer.get("authenticated") is not True:
+                    raise AuthenticationError((answer or {}).get("error", "refused"))
+            except AuthenticationError:
                 await self.disconnect()
-                raise AuthenticationError((answer or {}).get("error", "refused"))
+                raise
 
     async def disconnect(self):
         if self.socket is None:
