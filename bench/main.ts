@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { machineBusy } from "./lib/processes.ts";
 import { Report } from "./lib/report.ts";
 import type { Section } from "./section.ts";
+import { clients } from "./sections/clients.ts";
 import { firstPicture } from "./sections/first-picture.ts";
 import { hotplug } from "./sections/hotplug.ts";
 import { idle } from "./sections/idle.ts";
@@ -28,6 +29,7 @@ const sections: readonly Section[] = [
   viewers,
   hotplug,
   rpc,
+  clients,
 ];
 
 const usage = `Usage: npm run bench -- [--quick] [--json FILE] [section ...]

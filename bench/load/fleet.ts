@@ -98,6 +98,12 @@ export class Fleet implements AsyncDisposable {
     await this.#all("watch", { words });
   }
 
+  /** To how many connections the first word watched for has come. */
+  async arrived(): Promise<number> {
+    const answers = await this.#all("arrived", {});
+    return answers.reduce((sum, { count }) => sum + count, 0);
+  }
+
   /** For each word: when it came to each connection (monotonic ms, NaN: never), and one message that had it. */
   async seen(): Promise<{ atMs: number[]; sample: string }[]> {
     const answers = await this.#all("seen", {});
