@@ -34,7 +34,10 @@ export function createHttpApp(options: { readonly log: Log }): FastifyInstance {
     if (!log.isLevelEnabled("debug")) return;
     const { id: requestId, method, ip: peer } = request;
     const ms = Math.round(reply.elapsedTime);
-    log.debug({ requestId, method, path: pathOf(request.url), status: reply.statusCode, ms, peer }, "request");
+    log.debug(
+      { requestId, method, path: pathOf(request.url), status: reply.statusCode, ms, peer },
+      "request",
+    );
   });
   app.setNotFoundHandler((_request, reply) => {
     reply.code(404).type("text/plain; charset=utf-8").send("Not found");
