@@ -94,6 +94,15 @@ async function schedule(): Promise<string> {
   return (await admin.result<{ schedule_id: string }>("schedule_recording", params)).schedule_id;
 }
 
+const password = "a long enough passphrase";
+let users = 0;
+
+async function user(): Promise<string> {
+  const username = `user ${users++}`;
+  await admin.result("create_user", { username, password, role: "viewer" });
+  return username;
+}
+
 /** What a method's example needs before it can work here: parameters to put in place of the example's. */
 const preparations: Record<string, () => Promise<Params> | Params> = {
   authenticate: () => ({ auth_token: adminKey }),
@@ -109,6 +118,11 @@ const preparations: Record<string, () => Promise<Params> | Params> = {
   cancel_scheduled_recording: async () => ({ schedule_id: await schedule() }),
   revoke_api_key: async () => ({ key_id: await apiKey() }),
   rotate_api_key: async () => ({ key_id: await apiKey() }),
+  create_user: () => ({ username: `user ${users++}`, password }),
+  update_user: async () => ({ username: await user() }),
+  set_user_password: async () => ({ username: await user(), password }),
+  delete_user: async () => ({ username: await user() }),
+  login: async () => ({ username: await user(), password }),
   // Of this machine, and nobody is there: nothing may go out to the network.
   add_external_stream: () => ({ stream_url: absentStream }),
   remove_external_stream: () => ({ stream_url: absentStream }),
