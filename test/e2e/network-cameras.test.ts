@@ -49,6 +49,13 @@ const cases = [
     transport: "tcp",
   },
   {
+    number: 108,
+    name: "hevc over udp",
+    codec: "hevc",
+    url: (n: NetworkCameras) => `${n.rtsp}/hevc`,
+    transport: "udp",
+  },
+  {
     number: 105,
     name: "h264 behind a password",
     codec: "h264",
