@@ -35,9 +35,9 @@ export function openingDialect(
   subprotocol: string,
   settings: DialectSettings = defaultDialectSettings,
 ): Dialect {
-  const fixed = new Set<"names" | "failures">();
   const names = oneOf(query.get("names"), ["path", "logical"] as const);
   const failures = oneOf(query.get("failures"), ["error", "inband"] as const);
+  const fixed = new Set<"names" | "failures">();
   if (names !== undefined) fixed.add("names");
   if (failures !== undefined) fixed.add("failures");
   const wanted = oneOf(query.get("welcome"), ["0", "1"] as const);
@@ -45,8 +45,16 @@ export function openingDialect(
     wanted !== undefined
       ? wanted === "1"
       : settings.welcome === "always" || (settings.welcome === "auto" && subprotocol === welcomeSubprotocol);
-  return { names: names ?? "path", failures: failures ?? "error", welcome, fixed };
+  return {
+    names: names ?? "path",
+    failures: failures ?? "error",
+    welcome,
+    fixed: fixed.size === 0 ? nothing : fixed,
+  };
 }
+
+/** Shared by nearly all connections. */
+const nothing: Dialect["fixed"] = new Set();
 
 /** Methods only the logical dialect has: calling one, known to this hub or not, tells what the client speaks. */
 const logicalOnly: ReadonlySet<string> = new Set([

@@ -80,7 +80,7 @@ export class Upgrades {
   /** The `upgrade` event of an HTTP server. */
   handle(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     // Until the handshake is done nobody else listens for errors of this socket.
-    socket.on("error", () => socket.destroy());
+    socket.on("error", destroySocket);
     const refusal = this.#refusalOf(request);
     if (refusal !== undefined) {
       const { status, text, headers = "" } = refusal;
@@ -92,9 +92,7 @@ export class Upgrades {
     const found = this.#find(pathOf(request));
     const server = found?.entry.server ?? this.#invalid;
     server.handleUpgrade(request, socket, head, (webSocket) => {
-      this.#sockets.add(webSocket);
-      webSocket.on("close", () => this.#sockets.delete(webSocket));
-      webSocket.on("error", (error) => this.#log.debug({ err: error }, "a WebSocket failed"));
+      this.#keep(webSocket);
       if (found === undefined) {
         webSocket.close(1008, "Invalid path");
         return;
@@ -107,6 +105,15 @@ export class Upgrades {
       }
     });
   }
+
+  /** Apart from `handle`, so that what listens for the end of a socket does not keep its request in memory. */
+  #keep(webSocket: WebSocket): void {
+    this.#sockets.add(webSocket);
+    webSocket.on("close", () => this.#sockets.delete(webSocket));
+    webSocket.on("error", this.#onError);
+  }
+
+  readonly #onError = (error: Error): void => this.#log.debug({ err: error }, "a WebSocket failed");
 
   #refusalOf(
     request: IncomingMessage,
@@ -159,6 +166,10 @@ export class Upgrades {
     }
     return undefined;
   }
+}
+
+function destroySocket(this: Duplex): void {
+  this.destroy();
 }
 
 function match(pattern: readonly string[], segments: readonly string[]): PathParams | undefined {

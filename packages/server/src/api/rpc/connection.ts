@@ -55,6 +55,10 @@ export interface ConnectionOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits: ConnectionLimits;
+  readonly hooks: ConnectionHooks;
+}
+
+export interface ConnectionHooks {
   /** Called when the client has said nothing for `quietMs`. */
   readonly onQuiet: (connection: Connection) => void;
   readonly onClosed: (connection: Connection) => void;
@@ -70,7 +74,7 @@ export class Connection {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #limits: ConnectionLimits;
-  readonly #onDropped: ConnectionOptions["onDropped"];
+  readonly #hooks: ConnectionHooks;
   /** What cannot be taken up yet. */
   #inbox: string[] | undefined;
   /** Called when little enough waits to be sent. */
@@ -85,14 +89,14 @@ export class Connection {
   #closed: PromiseWithResolvers<void> | undefined;
 
   constructor(options: ConnectionOptions) {
-    const { socket, session, heartbeat, clock, log, limits } = options;
+    const { socket, session, heartbeat, clock, log, limits, hooks } = options;
     this.session = session;
     this.#socket = socket;
     this.#dispatcher = options.dispatcher;
     this.#clock = clock;
     this.#log = log;
     this.#limits = limits;
-    this.#onDropped = options.onDropped;
+    this.#hooks = hooks;
     this.#outbox = new Outbox(socket, options.transport, limits, {
       onDrain: () => {
         this.#release();
@@ -103,14 +107,14 @@ export class Connection {
           { session: session.id, peer: session.address, bufferedBytes },
           "a client that does not read is dropped",
         );
-        options.onDropped("slow");
+        hooks.onDropped("slow");
         this.#end(closeCodes.tryAgainLater, "Client does not read");
       },
     });
     heartbeat.add(this);
     this.#cancelQuiet = clock.after(limits.quietMs, () => {
       this.#cancelQuiet = undefined;
-      options.onQuiet(this);
+      hooks.onQuiet(this);
     });
     socket.on("message", (data) => this.#receive(data));
     socket.on("pong", () => {
@@ -124,7 +128,7 @@ export class Connection {
       this.#cancelQuiet?.();
       heartbeat.remove(this);
       session.end();
-      options.onClosed(this);
+      hooks.onClosed(this);
       this.#release();
       this.#closed?.resolve();
     });
@@ -153,8 +157,6 @@ export class Connection {
     const waiting = this.#waiting;
     return new Promise((resolve) => waiting.push(resolve));
   }
-
-  readonly #sendOwn = (message: Outgoing): void => this.#outbox.send(message);
 
   /** Idempotent; resolves when the socket is closed, cut if the other end does not answer. */
   close(code: number, reason: string): Promise<void> {
@@ -210,7 +212,9 @@ export class Connection {
   async #handleSingle(member: Member): Promise<void> {
     this.#inFlight++;
     try {
-      const { response, sent } = await this.#dispatcher.dispatch(member, this.session, this.#sendOwn);
+      const { response, sent } = await this.#dispatcher.dispatch(member, this.session, (own) =>
+        this.send(own),
+      );
       if (response !== undefined) this.send(answerText(response));
       sent?.();
     } catch (error) {
@@ -225,7 +229,7 @@ export class Connection {
     this.#inFlight += members.length;
     try {
       const answers = await Promise.all(
-        members.map((member) => this.#dispatcher.dispatch(member, this.session, this.#sendOwn)),
+        members.map((member) => this.#dispatcher.dispatch(member, this.session, (own) => this.send(own))),
       );
       const responses = answers.flatMap(({ response }) => (response === undefined ? [] : [response]));
       if (responses.length > 0) this.send(JSON.stringify(responses));
@@ -266,7 +270,7 @@ export class Connection {
       { session: this.session.id, peer: this.session.address },
       "a client answers no ping and is cut",
     );
-    this.#onDropped("silent");
+    this.#hooks.onDropped("silent");
     this.#socket.terminate();
   }
 

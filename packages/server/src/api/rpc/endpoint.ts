@@ -22,7 +22,12 @@ import type { DroppedConnections } from "../../metrics/hub-metrics.ts";
 import { Clients } from "../edge/clients.ts";
 import { Newcomers } from "../edge/newcomers.ts";
 import { initialCameraText, notification } from "./announcer.ts";
-import { Connection, type ConnectionLimits, defaultConnectionLimits } from "./connection.ts";
+import {
+  Connection,
+  type ConnectionHooks,
+  type ConnectionLimits,
+  defaultConnectionLimits,
+} from "./connection.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { loadOf } from "./load.ts";
@@ -171,6 +176,7 @@ class Endpoint implements RpcEndpoint {
     const { auth, clock, log, version, rateLimits } = this.#options;
     const address = this.#clients.addressOf(request);
     const identity = auth.anonymous(request);
+    // No function made here may outlive it: it would keep the request, and more, for as long as the connection.
     const query = new URLSearchParams(request.url?.split("?", 2)[1] ?? "");
     const session = new Session({
       address,
@@ -189,28 +195,13 @@ class Endpoint implements RpcEndpoint {
       clock,
       log,
       limits: this.#limits,
-      onQuiet: () => this.#tellAllCameras(connection),
-      onDropped: (why) => {
-        this.#dropped[why]++;
-      },
-      onClosed: () => {
-        this.#connections.delete(connection);
-        this.#newcomers.remove(address, session);
-        this.#subscriptions.remove(session);
-        log.info(
-          { peer: address, session: session.id, clients: this.#connections.size },
-          "client disconnected",
-        );
-      },
+      hooks: this.#hooks,
     });
     this.#connections.add(connection);
     this.#subscriptions.add(connection);
     log.info({ peer: address, session: session.id, clients: this.#connections.size }, "client connected");
     if (hasCredential(request)) {
-      // A wrong credential in a header is no failed handshake: the client learns of it from `authenticate`.
-      void session.gate.authenticating(async () => {
-        session.identity = (await auth.identify(request)) ?? session.identity;
-      });
+      void session.gate.authenticating(() => this.#identify(session, request));
     }
     if (session.dialect.welcome) {
       connection.send(
@@ -223,6 +214,29 @@ class Endpoint implements RpcEndpoint {
       );
     }
   }
+
+  /** A wrong credential in a header is no failed handshake: the client learns of it from `authenticate`. */
+  async #identify(session: Session, request: IncomingMessage): Promise<void> {
+    session.identity = (await this.#options.auth.identify(request)) ?? session.identity;
+  }
+
+  /** The same for all connections. */
+  readonly #hooks: ConnectionHooks = {
+    onQuiet: (connection) => this.#tellAllCameras(connection),
+    onDropped: (why) => {
+      this.#dropped[why]++;
+    },
+    onClosed: (connection) => {
+      const { session } = connection;
+      this.#connections.delete(connection);
+      this.#newcomers.remove(session.address, session);
+      this.#subscriptions.remove(session);
+      this.#options.log.info(
+        { peer: session.address, session: session.id, clients: this.#connections.size },
+        "client disconnected",
+      );
+    },
+  };
 
   close(): Promise<void> {
     this.#closing ??= this.#close();

@@ -13,17 +13,20 @@ export function cameraLane(cameraId: string): Lane {
 }
 
 export class Lanes {
-  readonly #tails = new Map<Lane, Promise<unknown>>();
+  /** Made with the first command: most connections only listen. */
+  #tails: Map<Lane, Promise<unknown>> | undefined;
 
   /** Runs `work` when its turn has come; its outcome is the result. */
   run<T>(lane: Lane, work: () => Promise<T>): Promise<T> {
-    const before = [...this.#tails].filter(([other]) => waitsFor(lane, other)).map(([, tail]) => tail);
+    this.#tails ??= new Map();
+    const tails = this.#tails;
+    const before = [...tails].filter(([other]) => waitsFor(lane, other)).map(([, tail]) => tail);
     const result = before.length === 0 ? work() : Promise.allSettled(before).then(work);
     const finished = (): void => {
-      if (this.#tails.get(lane) === tail) this.#tails.delete(lane);
+      if (tails.get(lane) === tail) tails.delete(lane);
     };
     const tail: Promise<void> = result.then(finished, finished);
-    this.#tails.set(lane, tail);
+    tails.set(lane, tail);
     return result;
   }
 }

@@ -63,9 +63,9 @@ interface Client {
   /** `undefined`: has never subscribed. */
   wishes: Map<Topic, EventFilters> | undefined;
   /** Topics whose past is being replayed, with how many replays. */
-  readonly replaying: Map<Topic, number>;
+  replaying: Map<Topic, number> | undefined;
   /** One replay after the other: they share what the client can take. */
-  pastTold: Promise<void>;
+  pastTold: Promise<void> | undefined;
   pending: number;
   /** Made anew when somebody else speaks on the connection. */
   view: { readonly of: Identity | undefined; readonly see: EventView } | undefined;
@@ -106,8 +106,8 @@ export class Subscriptions {
     this.#clients.set(outlet.session, {
       outlet,
       wishes: undefined,
-      replaying: new Map(),
-      pastTold: Promise.resolve(),
+      replaying: undefined,
+      pastTold: undefined,
       pending: 0,
       view: undefined,
     });
@@ -153,12 +153,13 @@ export class Subscriptions {
     for (const topic of topics) client.wishes.set(topic, filters);
     if (since === undefined) return undefined;
     const { latestSeq, completeAfter } = this.#options.events;
+    client.replaying ??= new Map();
     for (const topic of topics) client.replaying.set(topic, (client.replaying.get(topic) ?? 0) + 1);
     // A number from the future is one of a log that is no more: there is nothing between it and now.
     const from = Math.min(since, latestSeq);
     client.pending++;
     afterAnswer(() => {
-      client.pastTold = client.pastTold.then(() => this.#replay(client, topics, from));
+      client.pastTold = (client.pastTold ?? Promise.resolve()).then(() => this.#replay(client, topics, from));
     });
     return { since, gone: since < completeAfter || since > latestSeq, completeAfter };
   }
@@ -204,7 +205,7 @@ export class Subscriptions {
       const critical = record.name === "system.health" && unasked;
       const texts = seen === record ? textsFor : this.#texts(seen, true, outlet.session.identity);
       for (const one of texts(outlet.session.dialect.names)) {
-        if (replaying.has(one.topic)) continue;
+        if (replaying?.has(one.topic)) continue;
         const uninvited = unasked && one.isBroadcast && (wishes === undefined || critical);
         if (uninvited || this.#isWanted(seen, one, wishes?.get(one.topic))) {
           this.#deliver(outlet, seen, one.frame());
@@ -250,9 +251,9 @@ export class Subscriptions {
       client.pending--;
       // In the turn of the last reading: what happens from here on is told live.
       for (const topic of topics) {
-        const left = (client.replaying.get(topic) ?? 1) - 1;
-        if (left > 0) client.replaying.set(topic, left);
-        else client.replaying.delete(topic);
+        const left = (client.replaying?.get(topic) ?? 1) - 1;
+        if (left > 0) client.replaying?.set(topic, left);
+        else client.replaying?.delete(topic);
       }
     }
   }
