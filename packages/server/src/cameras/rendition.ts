@@ -87,6 +87,10 @@ export class Rendition implements FragmentSource {
     }
   }
 
+  refresh(): void {
+    this.#target?.refresh?.();
+  }
+
   newestGop(): readonly Fragment[] {
     return this.#target?.newestGop() ?? [];
   }

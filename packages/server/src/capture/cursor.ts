@@ -16,6 +16,8 @@ export interface CursorOptions {
   readonly holder: string;
   /** The fragments held are of an earlier run: do not start at them unless a time is asked for. */
   readonly stale?: boolean;
+  /** See `OpenOptions.borrow`. */
+  readonly borrow?: boolean;
 }
 
 interface Waiter {
@@ -32,6 +34,9 @@ export class RingCursor implements Cursor, RingReader {
   readonly #pins: boolean;
   readonly #budgetBytes: number;
   readonly #holder: string;
+  readonly #borrows: boolean;
+  /** Fragments from here on to the position are still in use by a reader that borrows. */
+  #released: number;
   #position: number;
   /** Video frames the ring had seen before the next one this reader gets: what is missing is the difference. */
   #videoRead: number;
@@ -60,6 +65,8 @@ export class RingCursor implements Cursor, RingReader {
       else this.#position = at;
     }
     this.#videoRead = ring.videoBefore(this.#position);
+    this.#borrows = options.borrow ?? false;
+    this.#released = this.#position;
     if (this.#pins) ring.pin(this);
   }
 
@@ -92,21 +99,28 @@ export class RingCursor implements Cursor, RingReader {
     return { fragments: this.#ring.end - from, bytes: this.#ring.bytesFrom(from) };
   }
 
+  release(): void {
+    this.#released = this.#position;
+  }
+
   close(): void {
     if (this.#closed) return;
+    this.#keepInUse();
     this.#closed = true;
     this.#ring.unpin(this);
     this.#settle()?.resolve(undefined);
   }
 
   pinnedFrom(): number | undefined {
-    return this.#closed || this.#failure !== undefined ? undefined : this.#position;
+    if (this.#closed || this.#failure !== undefined) return undefined;
+    return this.#borrows ? this.#released : this.#position;
   }
 
   trimmed(): void {
     if (this.#closed || this.#failure !== undefined || this.#position >= this.#ring.start) return;
     const beyond = this.#ring.bytesFrom(this.#position) - this.#ring.bytesFrom(this.#ring.start);
     if (beyond <= this.#budgetBytes) return;
+    this.#keepInUse();
     const { fragments, bytes } = this.lag();
     this.#failure = new OcelliError(
       "reader_too_slow",
@@ -151,8 +165,18 @@ export class RingCursor implements Cursor, RingReader {
     const slot = ring.slot(this.#position);
     if (slot === undefined) return ring.closed ? { item: undefined } : undefined;
     this.#position++;
+    if (!this.#borrows) slot.kept = true;
     if (slot.fragment.track.kind === "video") this.#videoRead++;
     return { item: slot.item };
+  }
+
+  /** The reader may still use what it borrowed, and cannot say any more when it has done. */
+  #keepInUse(): void {
+    if (!this.#borrows || !this.#pins) return;
+    for (let at = this.#released; at < this.#position; at++) {
+      const slot = this.#ring.slot(at);
+      if (slot !== undefined) slot.kept = true;
+    }
   }
 
   /** Ends the wait, giving the caller its two ends. */

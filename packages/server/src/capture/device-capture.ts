@@ -43,6 +43,7 @@ export class DeviceCapture extends OnDemandSource {
   /** Of the camera's clock, at the end of the last run. */
   #skewUs = 0;
   #deviceLost = false;
+  #mayWait = false;
   /** The input's audio cannot be put into MP4: the picture goes on without it. */
   #audioRefused = false;
 
@@ -82,6 +83,15 @@ export class DeviceCapture extends OnDemandSource {
     return this.#run?.pid;
   }
 
+  protected override readInBatches(allowed: boolean): void {
+    this.#mayWait = allowed;
+    this.#run?.readInBatches(allowed);
+  }
+
+  protected override poll(): void {
+    this.#run?.poll();
+  }
+
   protected override refusal(): OcelliError | undefined {
     return this.#deviceLost ? this.#lostError() : undefined;
   }
@@ -117,6 +127,7 @@ export class DeviceCapture extends OnDemandSource {
     const run = new CaptureRun({
       id: this.id,
       clock: this.clock,
+      pool: this.frames,
       spawn: {
         args: captureArgs(input, audio),
         onStderrLine: (line) => this.log.debug({ line }, "ffmpeg"),
@@ -126,15 +137,17 @@ export class DeviceCapture extends OnDemandSource {
       },
       firstFrameMs: this.startTimeoutMs,
       stallMs,
-      onFrame: (frame, receivedAtMonoUs) => {
-        for (const timed of timing.add(frame, receivedAtMonoUs)) {
+      onFrame: (frame, receivedAtMonoUs, onTime) => {
+        for (const timed of timing.add(frame, receivedAtMonoUs, onTime)) {
           this.#timeSource = timing.timeSource;
           this.#publisher.add(timed);
         }
       },
+      onTimeFrames: () => timing.onTimeFrames,
       onStall: () => this.setState("stalled", `no frame for ${stallMs / 1000} s`),
     });
     this.#run = run;
+    run.readInBatches(this.#mayWait);
     const stop = (): void => void run.stop();
     signal.addEventListener("abort", stop, { once: true });
     const end = await run.ended;

@@ -12,6 +12,7 @@ import { OcelliError } from "@ocelli/protocol";
 import type { Clock } from "../clock/clock.ts";
 import type { Log } from "../log/log.ts";
 import type { Fragment, InitSegment, VideoCodec } from "../media/fragment.ts";
+import { FramePool } from "../media/frame-pool.ts";
 import { RingCursor } from "./cursor.ts";
 import { SourceEmitter } from "./emitter.ts";
 import { asOcelliError } from "./errors.ts";
@@ -54,6 +55,8 @@ export abstract class OnDemandSource implements FragmentSource {
   protected readonly clock: Clock;
   protected readonly log: Log;
   protected readonly ring: Ring;
+  /** Where the bytes of frames lie. */
+  protected readonly frames = new FramePool();
   protected readonly meter = new SourceMeter();
   protected readonly startTimeoutMs: number;
   /** What went wrong last, in words, secrets masked. */
@@ -77,7 +80,10 @@ export abstract class OnDemandSource implements FragmentSource {
     this.id = options.id;
     this.clock = options.clock;
     this.log = options.log;
-    this.ring = new Ring(options.ring);
+    this.ring = new Ring({
+      ...options.ring,
+      recycle: (fragment) => this.frames.give(fragment.bytes),
+    });
     this.startTimeoutMs = options.startTimeoutMs ?? 10_000;
     this.#lingerMs = options.lingerMs ?? 10_000;
     this.#emitter = new SourceEmitter(options.log);
@@ -93,6 +99,12 @@ export abstract class OnDemandSource implements FragmentSource {
    * @param mode what the openers insist on, if any
    */
   protected abstract work(signal: AbortSignal, mode: CaptureMode | undefined): Promise<void>;
+
+  /** Whether the work may leave frames for a moment and read several at a time: nobody in a hurry reads. */
+  protected readInBatches(_allowed: boolean): void {}
+
+  /** Reads now what the work has left for later. */
+  protected poll(): void {}
 
   /** Why a new lease cannot be had now, if so. */
   protected refusal(): OcelliError | undefined {
@@ -135,6 +147,7 @@ export abstract class OnDemandSource implements FragmentSource {
     options.signal?.throwIfAborted();
     const refusal = this.refusal();
     if (refusal !== undefined) throw refusal;
+    this.poll();
     const live = this.#state === "live";
     this.#checkMode(options.mode);
     const restart = live && options.mode !== undefined && !this.#runsIn(options.mode);
@@ -150,10 +163,15 @@ export abstract class OnDemandSource implements FragmentSource {
       overflow: options.overflow,
       holder: `${this.id}: ${options.holder}`,
       stale: !live || restart,
+      borrow: options.borrow ?? false,
       ...(options.budgetBytes === undefined ? {} : { budgetBytes: options.budgetBytes }),
     });
-    const lease = new OpenLease(options.holder, options.mode, cursor, (closed) => this.#released(closed));
+    const pace = options.pace ?? (options.overflow === "fail" ? "batches" : "promptly");
+    const lease = new OpenLease(options.holder, options.mode, pace === "batches", cursor, (closed) =>
+      this.#released(closed),
+    );
     this.#leases.add(lease);
+    this.#setPace();
     if (live && !restart) {
       lease.granted = this.#mode;
       return lease;
@@ -164,7 +182,12 @@ export abstract class OnDemandSource implements FragmentSource {
     return opened;
   }
 
+  refresh(): void {
+    this.poll();
+  }
+
   newestGop(): readonly Fragment[] {
+    this.poll();
     return this.ring.newestGop();
   }
 
@@ -349,6 +372,7 @@ export abstract class OnDemandSource implements FragmentSource {
 
   #released(lease: OpenLease): void {
     if (!this.#leases.delete(lease)) return;
+    this.#setPace();
     // Closed while it was still waiting.
     for (const opener of this.#openers) {
       if (opener.lease !== lease) continue;
@@ -366,6 +390,10 @@ export abstract class OnDemandSource implements FragmentSource {
     // Only a capture that works is worth keeping for the next one.
     if (this.#state !== "live" || this.#lingerMs <= 0) this.#endSession();
     else this.#cancelLinger = this.clock.after(this.#lingerMs, () => this.#endSession());
+  }
+
+  #setPace(): void {
+    this.readInBatches([...this.#leases].every((lease) => lease.inBatches));
   }
 
   #startSession(): void {
@@ -390,6 +418,7 @@ export abstract class OnDemandSource implements FragmentSource {
     this.#cancelLinger = undefined;
     this.#session = undefined;
     this.ring.clear();
+    this.frames.clear();
     this.meter.restart();
     this.#mode = undefined;
     if (failure !== undefined) {

@@ -13,6 +13,8 @@ export class OpenLease implements Lease {
   readonly holder: string;
   readonly cursor: Cursor;
   readonly wanted: CaptureMode | undefined;
+  /** It does not mind frames that come a moment late, several at a time. */
+  readonly inBatches: boolean;
   /** Set when granted. */
   granted: CaptureMode | undefined;
   readonly #onClose: (lease: OpenLease) => void;
@@ -21,11 +23,13 @@ export class OpenLease implements Lease {
   constructor(
     holder: string,
     wanted: CaptureMode | undefined,
+    inBatches: boolean,
     cursor: Cursor,
     onClose: (lease: OpenLease) => void,
   ) {
     this.holder = holder;
     this.wanted = wanted;
+    this.inBatches = inBatches;
     this.cursor = cursor;
     this.#onClose = onClose;
   }

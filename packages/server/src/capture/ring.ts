@@ -19,6 +19,8 @@ export interface RingOptions {
   readonly maxSeconds?: number;
   /** Shared among the hub's rings. */
   readonly budget?: RingBudget;
+  /** Given each fragment that was dropped and that nobody has but readers who only borrow: its bytes may be used anew. */
+  readonly recycle?: (fragment: Fragment) => void;
 }
 
 /** One place of the ring, with running totals *before* it. */
@@ -30,6 +32,8 @@ export interface Slot {
   readonly videoBefore: number;
   /** Position of the newest video keyframe at or before this place, -1 when there was none. */
   readonly keyframeAt: number;
+  /** Somebody may keep the fragment for as long as he likes. */
+  kept: boolean;
 }
 
 /** What the ring needs of a reader. */
@@ -46,6 +50,7 @@ export class Ring {
   readonly maxBytes: number;
   readonly maxSeconds: number;
   readonly #budget: RingBudget | undefined;
+  readonly #recycle: ((fragment: Fragment) => void) | undefined;
   #slots: (Slot | undefined)[] = new Array(64);
   /** Oldest place physically held (pinned or not), oldest place to join at, and the place after the newest. */
   #held = 0;
@@ -63,6 +68,7 @@ export class Ring {
     this.maxBytes = options.maxBytes ?? 64 * 2 ** 20;
     this.maxSeconds = options.maxSeconds ?? 15;
     this.#budget = options.budget;
+    this.#recycle = options.recycle;
     this.#budget?.join(this);
   }
 
@@ -109,10 +115,6 @@ export class Ring {
     return this.#newestKeyframe >= this.#start ? this.#newestKeyframe : undefined;
   }
 
-  get newest(): Fragment | undefined {
-    return this.slot(this.#end - 1)?.fragment;
-  }
-
   slot(position: number): Slot | undefined {
     if (position < this.#held || position >= this.#end) return undefined;
     return this.#slots[position & (this.#slots.length - 1)];
@@ -140,6 +142,7 @@ export class Ring {
       bytesBefore: this.#totalBytes,
       videoBefore: this.#totalVideo,
       keyframeAt: this.#newestKeyframe,
+      kept: false,
     };
     this.#end++;
     this.#totalBytes += fragment.bytes.length;
@@ -167,8 +170,10 @@ export class Ring {
   newestGop(): Fragment[] {
     const gop: Fragment[] = [];
     for (let at = this.newestKeyframe ?? this.#end; at < this.#end; at++) {
-      const fragment = this.slot(at)?.fragment;
-      if (fragment?.track.kind === "video") gop.push(fragment);
+      const slot = this.slot(at);
+      if (slot?.fragment.track.kind !== "video") continue;
+      slot.kept = true;
+      gop.push(slot.fragment);
     }
     return gop;
   }
@@ -234,7 +239,12 @@ export class Ring {
       keep = Math.min(keep, reader.pinnedFrom() ?? keep);
     }
     const mask = this.#slots.length - 1;
-    for (; this.#held < keep; this.#held++) this.#slots[this.#held & mask] = undefined;
+    for (; this.#held < keep; this.#held++) {
+      const at = this.#held & mask;
+      const slot = this.#slots[at];
+      this.#slots[at] = undefined;
+      if (slot?.kept === false) this.#recycle?.(slot.fragment);
+    }
   }
 
   #wakeAll(): void {

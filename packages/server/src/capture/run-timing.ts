@@ -32,9 +32,12 @@ export interface RunTiming {
   readonly skewUs: number;
   /**
    * Takes the next frame of the run; gives the frames whose times are known now, in order.
+   * @param onTime false where the frame came some time before `receivedAtMonoUs`; default true
    * @throws OcelliError `capture_failed` when the stream's times jumped: the run is of no further use
    */
-  add(frame: RawFrame, receivedAtMonoUs: number): TimedFrame[];
+  add(frame: RawFrame, receivedAtMonoUs: number, onTime?: boolean): TimedFrame[];
+  /** Of which frames the moment they came has to be known, now that the run is under way. */
+  readonly onTimeFrames: "every" | "some" | "none";
 }
 
 export interface RunTimingOptions {
@@ -80,20 +83,25 @@ class KernelTiming implements RunTiming {
     return this.#fallback?.skewUs ?? 0;
   }
 
-  add(frame: RawFrame, receivedAtMonoUs: number): TimedFrame[] {
+  get onTimeFrames(): "some" | "none" {
+    return this.#fallback === undefined ? "none" : "some";
+  }
+
+  add(frame: RawFrame, receivedAtMonoUs: number, onTime = true): TimedFrame[] {
     if (!this.#checked && frame.track.kind === "video") {
       this.#checked = true;
       const age = receivedAtMonoUs - frame.ptsUs;
       // A driver may stamp with another clock, or not at all.
       if (Math.abs(age) > kernelToleranceUs) this.#fallback = new StreamTiming(this.#options);
     }
-    if (this.#fallback !== undefined) return this.#fallback.add(frame, receivedAtMonoUs);
+    if (this.#fallback !== undefined) return this.#fallback.add(frame, receivedAtMonoUs, onTime);
     return [{ frame, offsetUs: 0, capturedAtMonoUs: frame.ptsUs, receivedAtMonoUs }];
   }
 }
 
 class StreamTiming implements RunTiming {
   readonly timeSource = "arrival";
+  readonly onTimeFrames = "some";
   readonly #clock = new ArrivalClock();
   readonly #afterUs: number;
   readonly #jumpUs: number;
@@ -102,6 +110,7 @@ class StreamTiming implements RunTiming {
   #startUs: number | undefined;
   #offsetUs: number | undefined;
   #previousArrivalUs: number | undefined;
+  #previousOnTime = false;
   #held: { readonly frame: RawFrame; readonly receivedAtMonoUs: number }[] = [];
 
   constructor(options: RunTimingOptions) {
@@ -114,9 +123,12 @@ class StreamTiming implements RunTiming {
     return this.#earlierSkewUs + (this.#startUs === undefined ? 0 : this.#startUs - this.#clock.toMonoUs(0));
   }
 
-  add(frame: RawFrame, receivedAtMonoUs: number): TimedFrame[] {
-    const arrivedUs = frame.init.tracks.length > 1 ? receivedAtMonoUs : this.#previousArrivalUs;
+  add(frame: RawFrame, receivedAtMonoUs: number, onTime = true): TimedFrame[] {
+    const alone = frame.init.tracks.length === 1;
+    const arrivedUs = alone ? this.#previousArrivalUs : receivedAtMonoUs;
+    const arrivalKnown = alone ? this.#previousOnTime : onTime;
     this.#previousArrivalUs = receivedAtMonoUs;
+    this.#previousOnTime = onTime;
     if (arrivedUs !== undefined && frame.track.kind === "video") {
       const deviation = this.#clock.deviationUs(frame.ptsUs, arrivedUs);
       if (Math.abs(deviation) > this.#jumpUs) {
@@ -125,7 +137,7 @@ class StreamTiming implements RunTiming {
           `the stream's timestamps jumped by ${(-deviation / 1e6).toFixed(1)} s against the clock`,
         );
       }
-      this.#clock.arrived(frame.ptsUs, arrivedUs);
+      if (arrivalKnown) this.#clock.arrived(frame.ptsUs, arrivedUs);
     }
     this.#held.push({ frame, receivedAtMonoUs });
     if (!this.#clock.settled && this.#held.length < maxHeld) return [];
@@ -152,6 +164,7 @@ class StreamTiming implements RunTiming {
 
 class ReceiveTiming implements RunTiming {
   readonly timeSource = "arrival";
+  readonly onTimeFrames = "every";
   readonly skewUs = 0;
   readonly #options: RunTimingOptions;
   #previousArrivalUs: number | undefined;

@@ -10,7 +10,9 @@ export class SourceMeter {
   #seconds: { readonly second: number; frames: number; bytes: number }[] = [];
   #firstMonoUs: number | undefined;
   #lastDecodeUs: number | undefined;
+  /** The last intervals as they came, and in order of size: asked for more often than they change. */
   #lateIntervals: number[] = [];
+  #bySize: number[] = [];
 
   /** A video frame, or (without `decodeTimeUs`) another. Presentation times would jump where frames are reordered. */
   add(bytes: number, receivedAtMonoUs: number, decodeTimeUs: number | undefined): void {
@@ -28,8 +30,7 @@ export class SourceMeter {
     this.#firstMonoUs ??= receivedAtMonoUs;
     late.frames++;
     if (this.#lastDecodeUs !== undefined && decodeTimeUs > this.#lastDecodeUs) {
-      this.#lateIntervals.push(decodeTimeUs - this.#lastDecodeUs);
-      if (this.#lateIntervals.length > intervals) this.#lateIntervals.shift();
+      this.#addInterval(decodeTimeUs - this.#lastDecodeUs);
     }
     this.#lastDecodeUs = decodeTimeUs;
   }
@@ -40,6 +41,7 @@ export class SourceMeter {
     this.#firstMonoUs = undefined;
     this.#lastDecodeUs = undefined;
     this.#lateIntervals = [];
+    this.#bySize = [];
   }
 
   /** Frames a second over the last three seconds, or since the run began. */
@@ -70,7 +72,21 @@ export class SourceMeter {
   /** Median of the last intervals; `undefined` before eight frames. */
   get medianIntervalUs(): number | undefined {
     if (this.#lateIntervals.length < 8) return undefined;
-    const sorted = [...this.#lateIntervals].sort((a, b) => a - b);
-    return sorted[sorted.length >> 1];
+    return this.#bySize[this.#bySize.length >> 1];
+  }
+
+  #addInterval(us: number): void {
+    this.#lateIntervals.push(us);
+    let at = this.#bySize.length;
+    if (at === intervals) {
+      const gone = this.#lateIntervals.shift() ?? 0;
+      at = this.#bySize.indexOf(gone);
+    } else this.#bySize.push(us);
+    // The free place moves to where the new one belongs.
+    for (; at > 0 && (this.#bySize[at - 1] ?? 0) > us; at--) this.#bySize[at] = this.#bySize[at - 1] ?? 0;
+    for (; at < this.#bySize.length - 1 && (this.#bySize[at + 1] ?? 0) < us; at++) {
+      this.#bySize[at] = this.#bySize[at + 1] ?? 0;
+    }
+    this.#bySize[at] = us;
   }
 }

@@ -44,6 +44,8 @@ export interface Cursor {
   next(signal?: AbortSignal): Promise<CursorItem | undefined>;
   /** Fragments and bytes waiting for this reader. */
   lag(): { fragments: number; bytes: number };
+  /** With `borrow`: what was given so far is not looked at any more. */
+  release?(): void;
   close(): void;
 }
 
@@ -57,6 +59,17 @@ export interface OpenOptions {
   /** A live reader skips to the newest keyframe, a recorder fails beyond `budgetBytes` (its own share beyond the ring). */
   readonly overflow: "skip" | "fail";
   readonly budgetBytes?: number;
+  /**
+   * How soon this reader needs frames. While all readers take them in batches the hub reads the camera a few times a
+   * second rather than at every frame. Default: `batches` where `overflow` is `fail`, else `promptly`.
+   */
+  readonly pace?: "promptly" | "batches";
+  /**
+   * The reader says by `cursor.release()` when it is done with the fragments it was given (with `overflow` `skip`: it
+   * never looks at their bytes). Bytes of fragments that only such readers have are then used for later frames, which
+   * spares the hub most of its garbage. Default false: fragments may be kept.
+   */
+  readonly borrow?: boolean;
   /** Aborts waiting for the first frame; the lease is then released. */
   readonly signal?: AbortSignal;
 }
@@ -116,6 +129,8 @@ export interface FragmentSource {
    * @throws OcelliError `camera_busy`, `camera_disconnected`, `capture_failed`, `start_timeout`, `unsupported`
    */
   open(options: OpenOptions): Promise<Lease>;
+  /** Takes in at once what the camera has given but was left for the next batch. */
+  refresh?(): void;
   /** The newest video frames since and including the newest keyframe, oldest first; empty when nothing is held. */
   newestGop(): readonly Fragment[];
   on<E extends keyof SourceEvents>(event: E, listener: SourceEvents[E]): () => void;

@@ -115,6 +115,7 @@ export class Transcode extends OnDemandSource {
     const run = new CaptureRun({
       id: this.id,
       clock: this.clock,
+      pool: this.frames,
       spawn: {
         args: transcodeArgs(this.#options.settings),
         stdin: "pipe",

@@ -12,7 +12,7 @@ export interface FfmpegExit {
 export interface FfmpegProcess {
   readonly pid: number | undefined;
   readonly stdin: NodeJS.WritableStream | undefined;
-  /** Raw bytes of `pipe:1`. */
+  /** Raw bytes of `pipe:1`; empty where these were given a pipe of their own. */
   readonly stdout: NodeJS.ReadableStream;
   /** Settles when the process is gone and its pipes are closed. Never rejects. */
   readonly exited: Promise<FfmpegExit>;

@@ -13,6 +13,7 @@ import type { Clock } from "../clock/clock.ts";
 import { maskSecrets, secretsInUrls } from "../log/mask.ts";
 import type { FfmpegExit, FfmpegProcess, FfmpegSpawnOptions } from "./contract.ts";
 import { findExecutable, launchCommand } from "./launcher.ts";
+import type { OutputPipe } from "./output-pipe.ts";
 import { StderrRing } from "./stderr-ring.ts";
 
 /** Put before the arguments of every ffmpeg: quiet, each line with its level, never reading the terminal. */
@@ -27,6 +28,8 @@ export interface SpawnOptions extends FfmpegSpawnOptions {
   readonly program?: string;
   /** `-hide_banner -nostdin -loglevel …` first; default true. Off for ffprobe and for user-defined processes. */
   readonly quietArgs?: boolean;
+  /** Takes the place of `stdout`, which is then empty. Whoever made it reads and closes it. */
+  readonly output?: OutputPipe | undefined;
   /** Opens `pipe:3` for `-progress pipe:3`. */
   readonly onProgressChunk?: (chunk: Buffer) => void;
   /** Deadlines of `stop()`: interrupt, then TERM after `quitMs`, then KILL after `termMs`. Defaults 1500 and 1000. */
@@ -95,7 +98,7 @@ class SupervisedProcess implements FfmpegProcess {
       child = spawn(command.file, command.args, {
         stdio: [
           options.stdin === "pipe" ? "pipe" : "ignore",
-          "pipe",
+          options.output?.writeFd ?? "pipe",
           "pipe",
           ...(options.onProgressChunk === undefined ? [] : (["pipe"] as const)),
         ],
@@ -106,6 +109,7 @@ class SupervisedProcess implements FfmpegProcess {
       // Such as an argument with a NUL byte, or no memory left to fork.
       failure = error;
     }
+    options.output?.started();
     this.#child = child;
     this.pid = child?.pid;
     this.stdin = child?.stdin ?? undefined;

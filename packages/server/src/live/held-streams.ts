@@ -43,7 +43,16 @@ export class HeldStreams {
     const { cameras, clock } = this.#options;
     if (!this.#held.has(cameraId)) {
       const source = cameras.find(cameraId).native();
-      const lease = await source.open({ holder: "started stream", from: "next", overflow: "skip", signal });
+      const lease = await source.open({
+        ...{
+          holder: "started stream",
+          from: "next",
+          overflow: "skip",
+          pace: "batches",
+          borrow: true,
+          signal,
+        },
+      });
       if (this.#closed || this.#held.has(cameraId)) {
         lease.close();
       } else {

@@ -26,6 +26,11 @@ export interface BoxReaderOptions {
    * bytes adjacent in one buffer, as a viewer needs `moof`+`mdat`. Default: none.
    */
   readonly joinNext?: string;
+  /**
+   * Chunks are only lent until `push` returns, so every box is copied: joined ones into memory from here, of exactly
+   * so many bytes. Default: chunks are handed over.
+   */
+  readonly allocate?: (bytes: number) => Buffer;
 }
 
 const defaultMaxBoxBytes = 64 * 1024 * 1024;
@@ -33,6 +38,7 @@ const defaultMaxBoxBytes = 64 * 1024 * 1024;
 export class BoxReader {
   readonly #maxBoxBytes: number;
   readonly #joinNext: string | undefined;
+  readonly #allocate: ((bytes: number) => Buffer) | undefined;
   /** Header bytes of the box being read, while there are too few to know its size. */
   readonly #header = Buffer.allocUnsafeSlow(16);
   #headerFilled = 0;
@@ -46,6 +52,7 @@ export class BoxReader {
   constructor(options: BoxReaderOptions = {}) {
     this.#maxBoxBytes = options.maxBoxBytes ?? defaultMaxBoxBytes;
     this.#joinNext = options.joinNext;
+    this.#allocate = options.allocate;
   }
 
   /** Bytes of boxes that are not complete yet; 0 at a clean end of the stream. */
@@ -74,7 +81,7 @@ export class BoxReader {
       }
       if (this.#headerFilled === 0) {
         const header = this.#readHeader(chunk, at, chunk.length);
-        if (header && at + header.size <= chunk.length) {
+        if (header && this.#allocate === undefined && at + header.size <= chunk.length) {
           this.#emit(header, chunk.subarray(at, at + header.size), done);
           at += header.size;
           continue;
@@ -111,7 +118,11 @@ export class BoxReader {
   #begin(header: BoxHeader): { bytes: Buffer; filled: number; lead: number; header: BoxHeader } {
     const held = this.#held?.bytes;
     const lead = held?.length ?? 0;
-    const bytes = Buffer.allocUnsafeSlow(lead + header.size);
+    const size = lead + header.size;
+    const bytes =
+      held !== undefined && this.#allocate !== undefined
+        ? this.#allocate(size)
+        : Buffer.allocUnsafeSlow(size);
     held?.copy(bytes, 0);
     const target = { bytes, filled: lead, lead, header };
     this.#target = target;

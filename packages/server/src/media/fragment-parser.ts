@@ -10,6 +10,7 @@ import {
 } from "./box-reader.ts";
 import type { Fragment, InitSegment, Track } from "./fragment.ts";
 import { buildFrameFragment } from "./frame-fragment.ts";
+import type { FramePool } from "./frame-pool.ts";
 import { parseInitSegment } from "./init-segment.ts";
 import { ticksToUs, usToTicks } from "./time-scale.ts";
 import { readTrafs, type SampleDefaults, type SampleRun } from "./track-fragment.ts";
@@ -48,6 +49,8 @@ export interface RawFrame {
 export interface FragmentParserOptions {
   /** Largest box, and so the largest frame, accepted. Default 64 MiB. */
   readonly maxBoxBytes?: number;
+  /** Where frames are copied to, since chunks are only lent until `push` returns. Default: chunks are handed over. */
+  readonly pool?: FramePool;
 }
 
 export class FragmentParser {
@@ -64,8 +67,10 @@ export class FragmentParser {
   #moof: Box | undefined;
 
   constructor(options: FragmentParserOptions = {}) {
+    const { pool } = options;
     this.#boxes = new BoxReader({
       joinNext: "moof",
+      ...(pool === undefined ? {} : { allocate: (bytes) => pool.take(bytes) }),
       ...(options.maxBoxBytes === undefined ? {} : { maxBoxBytes: options.maxBoxBytes }),
     });
   }
@@ -81,7 +86,7 @@ export class FragmentParser {
   }
 
   /**
-   * Takes the next bytes of the run, which now belong to the parser, and gives the frames they complete.
+   * Takes the next bytes of the run, which now belong to the parser (unless it has a pool), and gives the frames they complete.
    * @throws OcelliError `media_malformed`, `unsupported` codec; the run is then of no further use
    */
   push(chunk: Buffer): RawFrame[] {

@@ -63,7 +63,8 @@ export interface Fragment {
   readonly discontinuity: boolean;
   /**
    * `moof`+`mdat`, ready to be sent to a viewer after `init.bytes`. Its `tfdt` holds `decodeTimeUs` in the
-   * track's timescale, so that a viewer's time line goes on across runs. Never modified.
+   * track's timescale, so that a viewer's time line goes on across runs. Never modified, except for who asked to
+   * `borrow` frames (`capture/source.ts`) and keeps them longer than it may.
    */
   readonly bytes: Buffer;
   /** The encoded frame inside `bytes`. */

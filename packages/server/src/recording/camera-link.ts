@@ -80,7 +80,7 @@ export class CameraLink {
     const { cameras, cameraId, budgetBytes } = this.#options;
     const camera = cameras.find(cameraId);
     const source = camera.settings.recordCodec === "h264" ? camera.h264() : camera.native();
-    this.#lease = await source.open({ holder, from, overflow: "fail", budgetBytes, signal });
+    this.#lease = await source.open({ holder, from, overflow: "fail", borrow: true, budgetBytes, signal });
     this.#source = source;
     this.#fps = this.#lease.mode.fps;
     this.#unsubscribe = source.on("gap", (gap) => {
@@ -109,6 +109,11 @@ export class CameraLink {
       await this.mayBeBack(signal);
     }
     return false;
+  }
+
+  /** What the camera has given up to now is then in the source's ring. */
+  refresh(): void {
+    this.#source?.refresh?.();
   }
 
   /** The lease; idempotent. */

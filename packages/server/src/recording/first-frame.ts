@@ -30,6 +30,10 @@ export class FirstFrameFinder {
     this.#maxBytes = options.maxBytes ?? 128 * 2 ** 20;
   }
 
+  get isEmpty(): boolean {
+    return this.#frames.length === 0;
+  }
+
   /** Takes the next fragment; returns the beginning once it is certain. */
   take(fragment: Fragment): FirstFrame | undefined {
     if (this.#beginsAnew(fragment)) this.#clear();

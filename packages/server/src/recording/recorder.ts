@@ -130,6 +130,11 @@ export class Recorder {
     return this.#batch[0]?.receivedAtMonoUs;
   }
 
+  /** Frames are held whose bytes are not in a file yet. */
+  get holdsFrames(): boolean {
+    return this.#batch.length > 0 || !this.#finder.isEmpty;
+  }
+
   noteClockStep(step: ClockStep): void {
     this.#segment?.clockSteps.push(step);
   }

@@ -277,6 +277,7 @@ export class RecordingSession {
   async #take(fragment: Fragment): Promise<"more" | "ended"> {
     this.#lastFrameMonoUs = fragment.receivedAtMonoUs;
     const verdict = await this.#recorder.take(fragment);
+    if (!this.#recorder.holdsFrames) this.#camera.cursor?.release?.();
     const first = this.#recorder.firstFrame;
     if (first !== undefined && this.#toldAtMonoUs === 0) this.#noteStarted(first);
     return verdict;
@@ -350,6 +351,7 @@ export class RecordingSession {
   #end(reason: string): void {
     if (this.#endReason !== undefined) return;
     this.#endReason = reason;
+    this.#camera.refresh();
     this.#stopAtMonoUs = this.#parts.clock.monoUs();
     this.#stopping.abort(
       new OcelliError("capture_failed", `The recording of ${this.cameraId} ended: ${reason}.`),

@@ -89,7 +89,14 @@ export class WarmCaptures {
 
   /** In the mode of the settings if nobody uses another one, else in whatever mode it runs. */
   async #open(camera: Camera, signal: AbortSignal): Promise<Lease> {
-    const how = { holder: "pre-roll", from: "next", overflow: "skip", signal } as const;
+    const how = {
+      holder: "pre-roll",
+      from: "next",
+      overflow: "skip",
+      pace: "batches",
+      borrow: true,
+      signal,
+    } as const;
     if (camera.settings.recordCodec === "h264") return camera.h264().open(how);
     const mode = camera.chosenMode?.();
     const native = camera.native();
