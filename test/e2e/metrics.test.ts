@@ -238,6 +238,48 @@ describe("the metrics of a hub", () => {
     expect(problems).toEqual([]);
   });
 
+  it("are all in the documentation, which names no others", async () => {
+    const page = readFileSync(join(root, "docs/monitoring.md"), "utf8");
+    const documented = [...page.matchAll(/^\| `(ocelli_\w+)` \| (\w+) \| ([^|]*)\|/gm)].map(
+      ([, name = "", kind = "", labels = ""]) => [
+        name,
+        kind,
+        [...labels.matchAll(/\w+/g)].map(([one]) => one),
+      ],
+    );
+    const families = await scrape();
+    const there = families
+      .filter(({ name }) => name.startsWith("ocelli_"))
+      .map(({ name, type, samples }) => {
+        const labels = new Set(samples.flatMap((sample) => Object.keys(sample.labels)));
+        labels.delete("le");
+        return [type === "counter" ? `${name}_total` : name, type, [...labels]] as const;
+      });
+    // Labels of metrics without a sample now are not to be seen.
+    const bare = new Set(there.filter(([, , labels]) => labels.length === 0).map(([name]) => name));
+    const known = (list: readonly (readonly unknown[])[]) =>
+      list
+        .map(([name, kind, labels]) => [
+          name,
+          kind,
+          bare.has(String(name)) ? [] : [...(labels as string[])].sort(),
+        ])
+        .sort((a, b) => String(a[0]).localeCompare(String(b[0])));
+    expect(known(documented)).toEqual(known(there));
+    const alarms = [...page.matchAll(/^\|[^|]*\| `((?:\w+\()*ocelli_[^`]* [^`]*)` \|$/gm)].map(
+      ([, query = ""]) => query,
+    );
+    expect(alarms.length).toBeGreaterThan(5);
+    const names = new Set(families.flatMap(({ samples }) => samples.map(({ name }) => name)));
+    for (const query of alarms) {
+      for (const { metric } of readQuery(query).selectors)
+        expect([query, metric.startsWith("ocelli_recordings_active") || names.has(metric)]).toEqual([
+          query,
+          true,
+        ]);
+    }
+  });
+
   it("find mistakes in queries", () => {
     expect(
       readQuery('histogram_quantile(0.5, sum by (le) (rate(a_bucket{x=~"$y", z="1"}[5m]))) or vector(0)'),
