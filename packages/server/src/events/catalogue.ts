@@ -5,6 +5,9 @@ import type { ErrorCode } from "@ocelli/protocol";
  * can carry them). Times are epoch microseconds. `events/` knows nothing of who listens.
  */
 
+/** `reasonCode` of a camera the hub has not yet looked at since its start: in ERROR for now, and no problem so far. */
+export const notLookedAt = "not_looked_at";
+
 export type CameraStatus = "CONNECTED" | "DISCONNECTED" | "ERROR";
 
 /** What the outside may know of a camera at one moment. */

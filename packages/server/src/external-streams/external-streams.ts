@@ -14,7 +14,7 @@ import { networkDevice } from "../devices/network/network-device.ts";
 import type { NetworkProvider } from "../devices/network/provider.ts";
 import { shownUrl } from "../devices/network/url.ts";
 import type { EventBus } from "../events/bus.ts";
-import type { CameraView, ExternalStreamView } from "../events/catalogue.ts";
+import { type CameraView, type ExternalStreamView, notLookedAt } from "../events/catalogue.ts";
 import type { Log } from "../log/log.ts";
 import type { Recordings } from "../recording/contract.ts";
 import { Limiter } from "../snapshots/limiter.ts";
@@ -93,7 +93,7 @@ export class ExternalStreams {
       this.#streams.set(stream.shownUrl, stream);
       options.provider.put({
         ...this.#deviceOf(stream),
-        problem: { code: "no_frames", message: "The stream has not answered since the hub was started." },
+        problem: { code: notLookedAt, message: "The stream has not answered since the hub was started." },
       });
     }
   }

@@ -2,7 +2,7 @@ import { pino } from "pino";
 import { beforeEach, describe, expect, it } from "vitest";
 import { FakeClock } from "../clock/fake-clock.ts";
 import { EventBus } from "../events/bus.ts";
-import type { CameraStatus, CameraView } from "../events/catalogue.ts";
+import { type CameraStatus, type CameraView, notLookedAt } from "../events/catalogue.ts";
 import { HealthProblems } from "./problems.ts";
 
 let clock: FakeClock;
@@ -50,6 +50,14 @@ describe("health", () => {
     camera("CONNECTED");
     expect(told).toEqual(["critical usb_bandwidth", "critical usb_bandwidth", "ok"]);
     expect(health.severity).toBe("ok");
+  });
+
+  it("waits until a camera has been looked at", () => {
+    camera("ERROR", notLookedAt);
+    expect([told, health.problems]).toEqual([[], []]);
+    camera("ERROR", "unreachable");
+    camera("ERROR", notLookedAt);
+    expect(told).toEqual(["critical unreachable", "ok"]);
   });
 
   it("tells of the disk by its level", () => {

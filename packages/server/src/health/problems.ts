@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../clock/clock.ts";
 import type { EventBus } from "../events/bus.ts";
-import type { CameraView, HealthProblem, Severity } from "../events/catalogue.ts";
+import { type CameraView, type HealthProblem, notLookedAt, type Severity } from "../events/catalogue.ts";
 
 export interface HealthProblemsOptions {
   readonly bus: EventBus;
@@ -84,7 +84,7 @@ export class HealthProblems {
   #camera({ id, name, status, reason, reasonCode }: CameraView): void {
     this.#set(
       `camera ${id}`,
-      status !== "ERROR"
+      status !== "ERROR" || reasonCode === notLookedAt
         ? undefined
         : {
             component: "camera",
