@@ -2,7 +2,7 @@ import { Ajv, type ValidateFunction } from "ajv";
 import addFormats from "ajv-formats";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { adminKey, type RunningHub, startHub } from "../harness/hub.ts";
-import { type Answer, RawRpc } from "../harness/raw-rpc.ts";
+import { type Answer, type RawNotification, RawRpc } from "../harness/raw-rpc.ts";
 
 // Walks the OpenRPC document of a running hub and holds the hub to it: what a method takes, what it answers, who may call
 // it. A method that is added is walked too; it only needs an entry in `preparations` when its example alone cannot work.
@@ -21,11 +21,17 @@ const env = {
   OCELLI_VIRTUAL_CAMERA: "always",
   OCELLI_VIRTUAL_SIZE: "320x240",
   OCELLI_VIRTUAL_FPS: "25",
+  OCELLI_LOG_LEVEL: "debug",
 };
 
 /** The hub speaks two vocabularies, which differ in names of cameras and numbers of errors. */
 type Names = "path" | "logical";
 const vocabularies: readonly Names[] = ["path", "logical"];
+
+interface Described {
+  readonly name: string;
+  readonly schema: object;
+}
 
 interface ErrorCode extends Record<Names, number> {
   readonly code: string;
@@ -34,6 +40,11 @@ interface ErrorCode extends Record<Names, number> {
 let hub: RunningHub;
 let methods: Documented[];
 let errorCodes: ErrorCode[];
+let notifications: Described[];
+/** Hears the broadcasts of everything that is done here, and does nothing. */
+let listener: RawRpc;
+/** What others were told. */
+const toldCallers: RawNotification[] = [];
 let admin: RawRpc;
 let device: string;
 const keys: Record<string, string> = { admin: adminKey };
@@ -50,9 +61,16 @@ async function signedIn(key: string, names: Names = "path"): Promise<RawRpc> {
 beforeAll(async () => {
   hub = await startHub({ env });
   const response = await fetch(`${hub.url}/openrpc.json`);
-  const document = (await response.json()) as { methods: Documented[]; "x-error-codes": ErrorCode[] };
+  const document = (await response.json()) as {
+    methods: Documented[];
+    "x-error-codes": ErrorCode[];
+    "x-notifications": Described[];
+  };
   methods = document.methods;
   errorCodes = document["x-error-codes"];
+  notifications = document["x-notifications"];
+  listener = await RawRpc.connect(`ws://127.0.0.1:${hub.port}/ws?welcome=1`);
+  await listener.result("authenticate", { auth_token: adminKey });
   admin = await signedIn(adminKey);
   const { cameras } = await admin.result<{ cameras: { device: string }[] }>("get_camera_list");
   device = cameras[0]?.device ?? "";
@@ -64,6 +82,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await admin?.[Symbol.asyncDispose]();
+  await listener?.[Symbol.asyncDispose]();
   await hub?.stop();
 });
 
@@ -135,10 +154,12 @@ const afterwards: Record<string, () => Promise<unknown>> = {
   start_recording: () => admin.result("stop_recording", { device }),
 };
 
-/** What this hub must refuse, by the stable code: its only camera is a test pattern, and nothing else is configured. */
+/** What this hub must refuse, by the stable code: its only camera is a test pattern, nothing else is configured. */
 const refusals: Record<string, string> = {
   get_camera_controls: "unsupported",
   set_camera_control: "unsupported",
+  // The caller came with a key.
+  refresh_token: "unsupported",
   discover_external_streams: "unsupported",
   add_external_stream: "capture_failed",
   remove_external_stream: "file_not_found",
@@ -233,6 +254,7 @@ describe.each(vocabularies)("every method, in the vocabulary %s", (names) => {
     caller = await signedIn(adminKey, names);
   });
   afterAll(async () => {
+    toldCallers.push(...caller.notifications);
     await caller[Symbol.asyncDispose]();
   });
 
@@ -498,6 +520,32 @@ describe("JSON-RPC 2.0", () => {
   });
 });
 
+describe("notifications", () => {
+  it("are as the document says, and have no id", async () => {
+    // Its key came with the upgrade; it says nothing at all.
+    await using quiet = await RawRpc.connect(`ws://127.0.0.1:${hub.port}/ws`, { "x-api-key": adminKey });
+    await quiet.notified("camera_status_update");
+    const heard = [...listener.notifications, ...toldCallers, ...quiet.notifications];
+    const topics = methods.find(({ name }) => name === "subscribe_events")?.params[0]?.schema as {
+      items: { enum: string[] };
+    };
+    for (const name of ["server_welcome", "recording_status_update", "export_update", "camera_status_update"])
+      expect(heard.map(({ method }) => method)).toContain(name);
+    for (const notification of heard) {
+      const { method, params } = notification;
+      expect(notification, method).not.toHaveProperty("id");
+      const described = notifications.find(({ name }) => name === method);
+      if (described === undefined) {
+        expect(topics.items.enum, `${method} is neither described nor a topic`).toContain(method);
+        continue;
+      }
+      const isValid = compiled(described.schema);
+      isValid(params);
+      expect(isValid.errors ?? [], `${method} ${JSON.stringify(params)}`).toEqual([]);
+    }
+  });
+});
+
 it("after all of this the hub answers, and its log has no fault", async () => {
   await using rpc = await connect();
   expect(await rpc.result("ping")).toBe("pong");
@@ -507,4 +555,8 @@ it("after all of this the hub answers, and its log has no fault", async () => {
   );
   expect(faults).toEqual([]);
   expect(hub.process.exitCode).toBeNull();
+  const log = hub.output.join("\n");
+  for (const line of ["client connected", "client disconnected", "refused"]) expect(log).toContain(line);
+  for (const { name } of methods) expect(log, `the log of calls, for ${name}`).toContain(`"${name}"`);
+  for (const secret of [...Object.values(keys), password]) expect(log).not.toContain(secret);
 });

@@ -10,7 +10,14 @@ export interface Answer {
   };
 }
 
+export interface RawNotification {
+  readonly method: string;
+  readonly params: unknown;
+  readonly id?: unknown;
+}
+
 export class RawRpc implements AsyncDisposable {
+  readonly notifications: RawNotification[] = [];
   /** Code of the close; resolves when the connection has ended. */
   readonly closed: Promise<number>;
   readonly #socket: WebSocket;
@@ -29,15 +36,18 @@ export class RawRpc implements AsyncDisposable {
       }),
     );
     socket.addEventListener("message", (event) => {
-      const message = JSON.parse(String(event.data)) as (Answer & { method?: string }) | Answer[];
-      if (!Array.isArray(message) && message.method !== undefined) return;
-      this.#answers.push(message);
+      const message = JSON.parse(String(event.data)) as RawNotification | Answer | Answer[];
+      if ("method" in message) this.notifications.push(message);
+      else this.#answers.push(message);
       this.#wake?.();
     });
   }
 
-  static async connect(url: string): Promise<RawRpc> {
-    const socket = new WebSocket(url);
+  /** @param headers of the upgrade */
+  static async connect(url: string, headers: Readonly<Record<string, string>> = {}): Promise<RawRpc> {
+    // Node takes headers; the types are those of browsers, which do not.
+    const Socket = WebSocket as unknown as new (url: string, init: { headers: object }) => WebSocket;
+    const socket = new Socket(url, { headers });
     await new Promise<void>((resolve, reject) => {
       socket.addEventListener("open", () => resolve(), { once: true });
       socket.addEventListener("error", () => reject(new Error(`cannot connect to ${url}`)), { once: true });
@@ -57,6 +67,20 @@ export class RawRpc implements AsyncDisposable {
       if (answer !== undefined) return answer;
       if (!this.#isOpen) throw new Error(`the connection ended (${await this.closed}) without an answer`);
       if (late.aborted) throw new Error(`no answer within ${timeoutMs} ms`);
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+        late.addEventListener("abort", () => resolve(), { once: true });
+      });
+    }
+  }
+
+  /** Waits until a notification of that name has come. */
+  async notified(method: string, timeoutMs = 30_000): Promise<RawNotification> {
+    const late = AbortSignal.timeout(timeoutMs);
+    for (;;) {
+      const found = this.notifications.find((one) => one.method === method);
+      if (found !== undefined) return found;
+      if (!this.#isOpen || late.aborted) throw new Error(`no ${method} within ${timeoutMs} ms`);
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
         late.addEventListener("abort", () => resolve(), { once: true });
