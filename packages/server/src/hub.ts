@@ -1,11 +1,11 @@
 import type { FastifyInstance } from "fastify";
+import { registerCameraRoutes } from "./api/cameras/routes.ts";
 import { Certificate } from "./api/edge/certificate.ts";
 import { Clients } from "./api/edge/clients.ts";
 import { registerHttpLimits } from "./api/edge/http-limits.ts";
 import { Origins, registerCors } from "./api/edge/origins.ts";
 import { ownHosts } from "./api/edge/own-hosts.ts";
 import { RateLimits } from "./api/edge/rate-limits.ts";
-import { registerCameraRoutes } from "./api/cameras/routes.ts";
 import { registerFileRoutes } from "./api/files/routes.ts";
 import { registerHealthRoutes } from "./api/health/routes.ts";
 import { createHttpApp } from "./api/http-app.ts";
@@ -18,9 +18,15 @@ import { createRpcEndpoint, rpcSocketOptions } from "./api/rpc/endpoint.ts";
 import { Upgrades } from "./api/upgrades.ts";
 import { Accounts } from "./auth/accounts.ts";
 import { AnonymousAccess } from "./auth/anonymous.ts";
-import { Authenticator, apiKeyCredentials } from "./auth/authenticator.ts";
+import { Authenticator } from "./auth/authenticator.ts";
+import { apiKeyCredentials, tokenCredentials } from "./auth/credentials.ts";
 import { ApiKeys, keyMigrations } from "./auth/keys.ts";
+import { Logins } from "./auth/logins.ts";
+import { Passwords } from "./auth/passwords.ts";
 import { LinkSigner } from "./auth/sign.ts";
+import { tokenSecret } from "./auth/token-secret.ts";
+import { Tokens } from "./auth/tokens.ts";
+import { Users, userMigrations } from "./auth/users.ts";
 import { CameraSettingsService } from "./cameras/camera-settings.ts";
 import type { CaptureFactory } from "./cameras/capture-factory.ts";
 import { CameraRegistry } from "./cameras/registry.ts";
@@ -30,6 +36,7 @@ import { RingBudget } from "./capture/ring-budget.ts";
 import { Transcode } from "./capture/transcode.ts";
 import type { Clock } from "./clock/clock.ts";
 import { SystemClock } from "./clock/system-clock.ts";
+import { effectiveSettings } from "./config/effective.ts";
 import type { Config, NetworkCameraConfig } from "./config/schema.ts";
 import { NetworkProvider } from "./devices/network/provider.ts";
 import { V4l2Provider } from "./devices/v4l2/provider.ts";
@@ -81,6 +88,8 @@ export interface HubOptions {
   readonly config: Config;
   /** The user named the addresses, so that a taken port is an error. */
   readonly listenIsExplicit: boolean;
+  /** Keys of the configuration that somebody set, and where. Default: none. */
+  readonly origin?: ReadonlyMap<string, string>;
   readonly log: Log;
   /** Gets the admin key, in the clear, when one is made; throws when it cannot be handed over. */
   readonly announceKey: (key: string) => void;
@@ -101,6 +110,7 @@ const mebibyte = 2 ** 20;
 export class Hub {
   readonly #config: Config;
   readonly #listenIsExplicit: boolean;
+  readonly #origin: ReadonlyMap<string, string>;
   readonly #log: Log;
   readonly #announceKey: (key: string) => void;
   readonly #clock: Clock = new SystemClock();
@@ -113,6 +123,7 @@ export class Hub {
   constructor(options: HubOptions) {
     this.#config = options.config;
     this.#listenIsExplicit = options.listenIsExplicit;
+    this.#origin = options.origin ?? new Map();
     this.#log = options.log;
     this.#announceKey = options.announceKey;
     this.#ringBudget = new RingBudget({ maxBytes: this.#config.capture.totalMegabytes * mebibyte });
@@ -171,6 +182,7 @@ export class Hub {
 
     const database = openDatabase(data.database, [
       ...keyMigrations,
+      ...userMigrations,
       ...cameraMigrations,
       ...retentionMigrations,
       ...scheduleMigrations,
@@ -178,11 +190,14 @@ export class Hub {
     ]);
     this.#started("database", () => database.close());
     const keys = new ApiKeys({ database, clock });
+    const users = new Users({ database, clock });
+    const passwords = new Passwords();
+    const tokens = new Tokens({ secret: tokenSecret(`${data.state}/token.key`), clock });
     const links = new LinkSigner({ clock });
     const clients = new Clients(config.security.trustedProxies);
     const isOwnHost = ownHosts(config.security.allowedHosts);
     const auth = new Authenticator({
-      kinds: [apiKeyCredentials(keys)],
+      kinds: [tokenCredentials(tokens, users, keys), apiKeyCredentials(keys, users)],
       anonymous: new AnonymousAccess(config.anonymous),
       links,
       clock,
@@ -349,9 +364,11 @@ export class Hub {
       schedules,
       externalStreams,
       streamSearch,
+      configuration: () => effectiveSettings(config, this.#origin),
       events,
       auth,
-      accounts: new Accounts({ keys, clock, log: log.child({ part: "accounts" }) }),
+      accounts: new Accounts({ keys, users, passwords, clock, log: log.child({ part: "accounts" }) }),
+      logins: new Logins({ tokens, users, passwords, auth, clock, log: log.child({ part: "accounts" }) }),
       links,
       rateLimits,
       clients,

@@ -228,6 +228,7 @@ describe("roles", () => {
     expect(methodNames.filter((name) => methods[name].access === "public")).toEqual([
       "ping",
       "authenticate",
+      "login",
       "rpc.discover",
       "echo",
       "get_supported_methods",

@@ -320,6 +320,12 @@ export const methodWords: { readonly [M in MethodName]?: MethodWords<M> } = {
     },
     example: { limit: 5 },
   },
+  get_configuration: {
+    summary:
+      "Extension: the settings in force, each with where it comes from. Secrets are `***`. They are changed in the file or the environment, and hold from the next start.",
+    params: { key: "only this setting, or this group: `recording`" },
+    example: { key: "recording" },
+  },
   discover_external_streams: {
     summary:
       "Searches the network for cameras, in the ways the configuration of the hub allows (`discovery`). Without any: error `unsupported`. Nothing found becomes a camera by itself.",
@@ -451,8 +457,10 @@ export const methodWords: { readonly [M in MethodName]?: MethodWords<M> } = {
       expires_in_days: "it ends by itself after so many days",
       expires_at: "or at this time",
       cameras: "only these cameras, by any of their names; all otherwise",
+      username: "it belongs to this user, gives no more than the user has, and ends with the user",
     },
     example: { name: "wall display", role: "viewer", expires_in_days: 90 },
+    errors: ["camera_not_found"],
   },
   list_api_keys: { summary: "Extension: all API keys, without secrets, oldest first." },
   revoke_api_key: {
@@ -464,6 +472,63 @@ export const methodWords: { readonly [M in MethodName]?: MethodWords<M> } = {
     summary: "Extension: a new key with the rights of an old one, which ends at once.",
     params: { key_id: "as in the list" },
     example: { key_id: "key_1" },
+  },
+  create_user: {
+    summary: "Extension: a new user, who then can `login`.",
+    params: {
+      username: "1 to 100 characters; large and small letters are one name",
+      password: "10 to 256 characters",
+      role: "what the user may do",
+      cameras: "only these cameras, by any of their names; all otherwise",
+    },
+    example: { username: "alice", password: "correct horse battery", role: "operator" },
+    errors: ["camera_not_found", "rate_limited"],
+  },
+  list_users: { summary: "Extension: all users, by name." },
+  update_user: {
+    summary:
+      "Extension: changes what a user may do. Tokens and open connections of the user end when it does change.",
+    params: {
+      username: "the name, or the `user_id`",
+      role: "what the user may do from now on",
+      enabled: "false shuts the user out, keys included",
+      cameras: "only these cameras; `all` takes the limit away",
+    },
+    example: { username: "alice", enabled: false },
+    errors: ["camera_not_found"],
+  },
+  set_user_password: {
+    summary: "Extension: a new password. Tokens and open connections of the user end.",
+    params: { username: "the name, or the `user_id`", password: "10 to 256 characters" },
+    example: { username: "alice", password: "correct horse battery" },
+    errors: ["rate_limited"],
+  },
+  delete_user: {
+    summary: "Extension: ends a user with all tokens and keys.",
+    params: { username: "the name, or the `user_id`" },
+    example: { username: "alice" },
+  },
+  login: {
+    summary: "Extension: a token for a user name and a password. Pass it to `authenticate`.",
+    params: { username: "the name", password: "the password" },
+    example: { username: "alice", password: "correct horse battery" },
+    errors: ["auth_failed", "rate_limited"],
+  },
+  create_token: {
+    summary: "Extension: a token for a program or a user, which ends with the key or user that made it.",
+    params: {
+      role: "what it may do; the user's role otherwise, or `viewer`",
+      ttl: "seconds it is good for",
+      cameras: "only these cameras, by any of their names; all otherwise",
+      username: "for this user: it gives no more than the user has",
+    },
+    example: { ttl: 3600, role: "viewer" },
+    errors: ["camera_not_found"],
+  },
+  refresh_token: {
+    summary:
+      "Extension: for a connection that came with a token of this hub, a new one that is good for as long; up to 30 days after the login.",
+    errors: ["unsupported"],
   },
   "rpc.discover": {
     summary: "Extension: this API as an OpenRPC document, the same as `GET /openrpc.json`.",

@@ -3,23 +3,39 @@
  * without secrets.
  */
 import { OcelliError } from "@ocelli/protocol";
+import type { Role } from "@ocelli/protocol/camera-service";
 import type { Clock } from "../clock/clock.ts";
 import type { Log } from "../log/log.ts";
 import type { ApiKey, ApiKeys, ApiKeyWishes, NewApiKey } from "./keys.ts";
+import { type Passwords, whatIsWrongWith } from "./passwords.ts";
+import type { User, UserChange, Users } from "./users.ts";
 
 export interface AccountsOptions {
   readonly keys: ApiKeys;
+  readonly users: Users;
+  readonly passwords: Passwords;
   readonly clock: Clock;
   readonly log: Log;
 }
 
+export interface NewUser {
+  readonly username: string;
+  readonly role: Role;
+  readonly password: string;
+  readonly cameras?: ReadonlySet<string> | undefined;
+}
+
 export class Accounts {
   readonly #keys: ApiKeys;
+  readonly #users: Users;
+  readonly #passwords: Passwords;
   readonly #clock: Clock;
   readonly #log: Log;
 
   constructor(options: AccountsOptions) {
     this.#keys = options.keys;
+    this.#users = options.users;
+    this.#passwords = options.passwords;
     this.#clock = options.clock;
     this.#log = options.log;
   }
@@ -33,6 +49,9 @@ export class Accounts {
       throw new OcelliError("invalid_params", "The key would have expired already: give a time to come.", {
         details: { param: "expires_at" },
       });
+    }
+    if (wishes.userId !== undefined && this.#users.get(wishes.userId) === undefined) {
+      throw noSuchUser(wishes.userId);
     }
     const made = this.#keys.create(wishes);
     const { keyId, name, role, cameras } = made.record;
@@ -52,10 +71,10 @@ export class Accounts {
         details: { param: "key_id" },
       });
     }
-    if (this.#keys.hasAdmin() && !this.#keys.hasAdmin(keyId)) {
+    if (this.#keys.hasAdmin() && !this.#keys.hasAdmin(keyId) && !this.#users.hasAdmin()) {
       throw new OcelliError(
         "invalid_params",
-        `${keyId} is the last admin key. Create another one first, or replace it with rotate_api_key.`,
+        `${keyId} is the last admin key, and no user is an administrator. Create another one first, or replace it with rotate_api_key.`,
         { details: { param: "key_id" } },
       );
     }
@@ -69,4 +88,80 @@ export class Accounts {
     this.#log.info({ keyId, newKeyId: made.record.keyId, by }, "an API key was replaced");
     return made;
   }
+
+  /** @throws OcelliError `invalid_params` for a name or password that will not do; `rate_limited` */
+  async createUser({ username, password, ...wishes }: NewUser, by: string): Promise<User> {
+    assertPassword(password, username);
+    const hash = await this.#passwords.hash(password);
+    const user = this.#users.create({ ...wishes, name: username, password: hash });
+    const { userId, name, role, cameras } = user;
+    this.#log.info({ userId, name, role, cameras: cameras && [...cameras], by }, "a user was created");
+    return user;
+  }
+
+  listUsers(): readonly User[] {
+    return this.#users.list();
+  }
+
+  /** @throws OcelliError `invalid_params` */
+  findUser(nameOrId: string): User {
+    const user = this.#users.find(nameOrId);
+    if (user === undefined) throw noSuchUser(nameOrId);
+    return user;
+  }
+
+  /** @throws OcelliError `invalid_params` when there is no such user, or nobody could administrate any more */
+  updateUser(nameOrId: string, change: UserChange, by: string): User {
+    const user = this.findUser(nameOrId);
+    const staysAdmin =
+      (change.role ?? user.role) === "admin" &&
+      (change.enabled ?? user.enabled) &&
+      (change.cameras === undefined ? user.cameras : change.cameras.to) === undefined;
+    if (!staysAdmin) this.#assertOthersAdministrate(user);
+    const changed = this.#users.update(user.userId, change);
+    const { userId, role, enabled, cameras } = changed;
+    this.#log.info({ userId, role, enabled, cameras: cameras && [...cameras], by }, "a user was changed");
+    return changed;
+  }
+
+  /** @throws OcelliError `invalid_params`, `rate_limited` */
+  async setPassword(nameOrId: string, password: string, by: string): Promise<User> {
+    const { userId, name } = this.findUser(nameOrId);
+    assertPassword(password, name);
+    const hash = await this.#passwords.hash(password);
+    const user = this.#users.setPassword(userId, hash);
+    this.#log.info({ userId, by }, "the password of a user was set");
+    return user;
+  }
+
+  /** Their keys end with them. @throws OcelliError `invalid_params` */
+  deleteUser(nameOrId: string, by: string): User {
+    const user = this.findUser(nameOrId);
+    this.#assertOthersAdministrate(user);
+    const keys = this.#keys.revokeOf(user.userId);
+    this.#users.delete(user.userId);
+    this.#log.info({ userId: user.userId, name: user.name, keys, by }, "a user was deleted");
+    return user;
+  }
+
+  #assertOthersAdministrate({ userId, name }: User): void {
+    if (this.#keys.hasAdmin() || !this.#users.hasAdmin() || this.#users.hasAdmin(userId)) return;
+    throw new OcelliError(
+      "invalid_params",
+      `${name} is the last administrator, and there is no admin key. Make another one first.`,
+      { details: { param: "username" } },
+    );
+  }
+}
+
+function assertPassword(password: string, username: string): void {
+  const fault = whatIsWrongWith(password, username);
+  if (fault === undefined) return;
+  throw new OcelliError("invalid_params", `password ${fault}`, { details: { param: "password" } });
+}
+
+function noSuchUser(nameOrId: string): OcelliError {
+  return new OcelliError("invalid_params", `There is no user ${nameOrId.slice(0, 100)}.`, {
+    details: { param: "username" },
+  });
 }

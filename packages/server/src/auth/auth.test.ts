@@ -8,7 +8,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { FakeClock } from "../clock/fake-clock.ts";
 import { type Database, openDatabase } from "../store/database.ts";
 import { AnonymousAccess } from "./anonymous.ts";
-import { Authenticator, apiKeyCredentials } from "./authenticator.ts";
+import { Authenticator } from "./authenticator.ts";
+import { apiKeyCredentials } from "./credentials.ts";
 import { ApiKeys, keyMigrations } from "./keys.ts";
 import { LinkSigner } from "./sign.ts";
 

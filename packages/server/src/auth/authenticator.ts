@@ -10,7 +10,6 @@ import type { Log } from "../log/log.ts";
 import type { AnonymousAccess } from "./anonymous.ts";
 import { type GuardOptions, GuessingGuard } from "./guard.ts";
 import type { Identity } from "./identity.ts";
-import type { ApiKeys } from "./keys.ts";
 import type { LinkSigner } from "./sign.ts";
 
 export interface CredentialKind {
@@ -18,26 +17,7 @@ export interface CredentialKind {
   readonly type: string;
   /** What is said when a credential is not one of this kind. */
   readonly failure: string;
-  verify(credential: string): Identity | undefined;
-}
-
-export function apiKeyCredentials(keys: ApiKeys): CredentialKind {
-  return {
-    type: "api_key",
-    failure: "Invalid or expired API key",
-    verify(credential) {
-      const key = keys.verify(credential);
-      if (key === undefined) return undefined;
-      return {
-        role: key.role,
-        userId: `api_key_${key.keyId}`,
-        method: "api_key",
-        expiresAtUs: key.expiresAtUs,
-        cameras: key.cameras,
-        standings: [keys.standingOf(key.keyId)],
-      };
-    },
-  };
+  verify(credential: string): Identity | undefined | Promise<Identity | undefined>;
 }
 
 /** Known values of `auth_type`, also those no credential kind here answers to; anything else means: try all. */
@@ -104,7 +84,7 @@ export class Authenticator {
     const only = peer.type !== undefined && Object.hasOwn(failureOf, peer.type) ? peer.type : undefined;
     const kinds = this.#kinds.filter((kind) => only === undefined || kind.type === only);
     for (const kind of kinds) {
-      const identity = kind.verify(bare);
+      const identity = await kind.verify(bare);
       if (identity !== undefined) {
         this.#remember(fingerprint);
         return identity;
@@ -123,6 +103,21 @@ export class Authenticator {
   /** Credentials refused since the start. */
   get refusals(): number {
     return this.#refusals;
+  }
+
+  /**
+   * A try to come in by other means than a credential, such as a password, slowed down in the same way.
+   * @param work resolves to `undefined` when it was a wrong guess
+   * @throws OcelliError `rate_limited`; errors of `work`
+   */
+  async attempt<T>(
+    peer: { readonly address: string; readonly signal?: AbortSignal },
+    work: () => Promise<T | undefined>,
+  ): Promise<T | undefined> {
+    await this.#guard.admit(peer.address, peer.signal);
+    const result = await work();
+    if (result === undefined) this.#guard.failed(peer.address);
+    return result;
   }
 
   #remember(fingerprint: string): void {

@@ -1,5 +1,6 @@
 /** Who somebody is, once known. How that was found out is the authenticator's business. */
 import { permissionsOf, type Role, roleIncludes } from "@ocelli/protocol/camera-service";
+import type { TokenClaims } from "./tokens.ts";
 
 export type { Role };
 
@@ -17,6 +18,10 @@ export interface Identity {
   readonly expiresAtUs: number | undefined;
   /** Ids of the cameras it may see and touch; `undefined`: all. */
   readonly cameras: ReadonlySet<string> | undefined;
+  /** The key or user behind it, for what it makes to hang on. */
+  readonly issuer?: string | undefined;
+  /** What the token says that was presented, when the hub made it. */
+  readonly token?: TokenClaims;
   /** What the identity hangs on: it is void when one of these is revoked. */
   readonly standings: readonly Standing[];
 }

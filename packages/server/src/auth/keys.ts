@@ -198,6 +198,8 @@ export class ApiKeys {
     });
     for (const { keyId } of expired) {
       this.#keys.delete(keyId);
+      const standing = this.#standings.get(keyId);
+      if (standing !== undefined) standing.revoked = true;
       this.#standings.delete(keyId);
     }
     return expired.length;
@@ -216,7 +218,8 @@ export class ApiKeys {
   standingOf(keyId: string): Standing {
     const known = this.#standings.get(keyId);
     if (known !== undefined) return known;
-    const standing = { revoked: this.#keys.get(keyId)?.isActive !== true };
+    if (this.#keys.get(keyId)?.isActive !== true) return { revoked: true };
+    const standing = { revoked: false };
     this.#standings.set(keyId, standing);
     return standing;
   }

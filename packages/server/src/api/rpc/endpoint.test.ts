@@ -126,7 +126,7 @@ describe("authentication", () => {
     const plain = await connect();
     expect(await plain.error("authenticate", { auth_token: "wrong" })).toMatchObject({
       code: -32001,
-      message: "Invalid or expired API key",
+      message: "Invalid or expired JWT token",
       data: { code: "auth_failed" },
     });
     expect((await plain.error("authenticate", {})).message).toBe("Missing auth_token");
@@ -162,7 +162,7 @@ describe("authentication", () => {
     const { connect, key } = await start();
     const client = await connect();
     expect((await client.error("get_camera_list", { auth_token: "wrong" })).message).toBe(
-      "Authentication failed: Invalid or expired API key",
+      "Authentication failed: Invalid or expired JWT token",
     );
     const first = client.request("get_camera_list", { auth_token: key.viewer });
     const second = client.request("get_camera_list");

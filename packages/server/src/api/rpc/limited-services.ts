@@ -5,6 +5,7 @@
  * somebody has thought about it.
  */
 import type { MethodName } from "@ocelli/protocol/camera-service";
+import { maySee } from "../../auth/camera-limit.ts";
 import type { Identity } from "../../auth/identity.ts";
 import {
   limitedCameraSettings,
@@ -60,6 +61,7 @@ const openToLimited: ReadonlySet<MethodName> = new Set<MethodName>([
   "get_status",
   "get_system_status",
   "get_metrics",
+  "refresh_token",
 ]);
 
 /** @throws OcelliError `permission_denied` */
@@ -91,8 +93,10 @@ function servicesFor(identity: Identity, services: RpcServices): RpcServices {
   if (identity.cameras === undefined) return { ...services, links };
   const cameras = limitedCameras(identity, services.cameras);
   const library = limitedLibrary(identity, services.library);
+  // Each by name, so that the compiler asks about a service that is added.
+  const { externalStreams, streamSearch, storageReport, accounts, logins } = services;
+  const { auth, events, subscriptions, hub, heldStreams, views, clock, log, rateLimits } = services;
   return {
-    ...services,
     links,
     cameras,
     library,
@@ -102,5 +106,15 @@ function servicesFor(identity: Identity, services: RpcServices): RpcServices {
     snapshots: limitedSnapshots(identity, services.snapshots),
     exports: limitedExports(library, services.exports),
     retention: limitedRetention(identity, services.retention),
+    health: {
+      get problems() {
+        return services.health.problems.filter(({ cameraId }) => maySee(identity, cameraId));
+      },
+    },
+    // For methods that are refused to the limited.
+    ...{ externalStreams, streamSearch, accounts },
+    // Seen through `eventViewOf` where events are told; called with ids from `cameras`; or of nothing that has cameras.
+    ...{ events, subscriptions, heldStreams, views, storageReport, logins, auth, hub, clock, log },
+    ...(rateLimits === undefined ? {} : { rateLimits }),
   };
 }

@@ -3,10 +3,12 @@ import type { Accounts } from "../../auth/accounts.ts";
 import type { Authenticator } from "../../auth/authenticator.ts";
 import type { RecordingControl, SnapshotControl } from "../../auth/limited-cameras.ts";
 import type { LibraryReader } from "../../auth/limited-media.ts";
+import type { Logins } from "../../auth/logins.ts";
 import type { LinkSigner } from "../../auth/sign.ts";
 import type { CameraSettingsService } from "../../cameras/camera-settings.ts";
 import type { Cameras } from "../../cameras/contract.ts";
 import type { Clock } from "../../clock/clock.ts";
+import type { EffectiveSetting } from "../../config/effective.ts";
 import type { Events } from "../../event-log/contract.ts";
 import type { ExternalStreams } from "../../external-streams/external-streams.ts";
 import type { StreamSearch } from "../../external-streams/stream-search.ts";
@@ -38,6 +40,7 @@ export interface RpcServices {
   readonly cameraSettings: Pick<CameraSettingsService, "get" | "set">;
   readonly externalStreams: Pick<ExternalStreams, "add" | "remove" | "list">;
   readonly streamSearch: Pick<StreamSearch, "search" | "changeInterval" | "known">;
+  readonly configuration: () => readonly EffectiveSetting[];
   readonly recordings: RecordingControl;
   readonly schedules: Pick<Schedules, "add" | "list" | "cancel">;
   readonly snapshots: SnapshotControl;
@@ -48,6 +51,7 @@ export interface RpcServices {
   readonly retention: Pick<Retention, "policies" | "set" | "cleanup">;
   readonly auth: Authenticator;
   readonly accounts: Accounts;
+  readonly logins: Logins;
   readonly links: Pick<LinkSigner, "sign">;
   /** None by default. */
   readonly rateLimits?: Pick<RateLimits, "allowance" | "admit">;

@@ -1,14 +1,23 @@
-/** API keys: making, listing, revoking, replacing. The rules are in `auth/accounts.ts`. */
+/** API keys, users and tokens. The rules are in `auth/accounts.ts` and `auth/logins.ts`. */
 import { OcelliError } from "@ocelli/protocol";
-import { type ApiKeyObject, isoOf, type NewApiKeyObject } from "@ocelli/protocol/camera-service";
+import {
+  type ApiKeyObject,
+  isoOf,
+  type NewApiKeyObject,
+  type TokenObject,
+  type UserObject,
+} from "@ocelli/protocol/camera-service";
+import type { Identity } from "../../../auth/identity.ts";
 import type { ApiKey, NewApiKey } from "../../../auth/keys.ts";
+import type { Issued } from "../../../auth/logins.ts";
+import type { User } from "../../../auth/users.ts";
 import type { RpcServices } from "../services.ts";
 import type { Call, MethodImplementation, MethodTable } from "./method.ts";
 
 const dayUs = 86_400_000_000;
 
 const createApiKey: MethodImplementation<"create_api_key"> = {
-  run({ name, role, expires_in_days, expires_at, cameras }, call, services) {
+  run({ name, role, expires_in_days, expires_at, cameras, username }, call, services) {
     if (expires_in_days !== undefined && expires_at !== undefined) {
       throw new OcelliError("invalid_params", "Give expires_in_days or expires_at, not both.", {
         details: { param: "expires_at" },
@@ -18,7 +27,8 @@ const createApiKey: MethodImplementation<"create_api_key"> = {
       expires_in_days === undefined
         ? expires_at
         : Math.round(services.clock.wallUs() + expires_in_days * dayUs);
-    const wishes = { name, role, expiresAtUs, cameras: idsOf(cameras, services) };
+    const userId = username === undefined ? undefined : services.accounts.findUser(username).userId;
+    const wishes = { name, role, expiresAtUs, cameras: idsOf(cameras, services), userId };
     return newKeyObject(services.accounts.createKey(wishes, callerOf(call)));
   },
 };
@@ -43,12 +53,102 @@ const rotateApiKey: MethodImplementation<"rotate_api_key"> = {
   },
 };
 
-export function callerOf({ identity }: Call): string {
+const createUser: MethodImplementation<"create_user"> = {
+  lane: () => usersLane,
+  async run({ cameras, ...wishes }, call, services) {
+    const wanted = { ...wishes, cameras: idsOf(cameras, services) };
+    return userObject(await services.accounts.createUser(wanted, callerOf(call)));
+  },
+};
+
+const listUsers: MethodImplementation<"list_users"> = {
+  run(_params, _call, { accounts }) {
+    const users = accounts.listUsers().map(userObject);
+    return { users, total: users.length };
+  },
+};
+
+const updateUser: MethodImplementation<"update_user"> = {
+  lane: () => usersLane,
+  run({ username, role, enabled, cameras }, call, services) {
+    const limit =
+      cameras === undefined ? undefined : { to: cameras === "all" ? undefined : idsOf(cameras, services) };
+    const change = { role, enabled, cameras: limit };
+    return userObject(services.accounts.updateUser(username, change, callerOf(call)));
+  },
+};
+
+const setUserPassword: MethodImplementation<"set_user_password"> = {
+  lane: () => usersLane,
+  async run({ username, password }, call, { accounts }) {
+    return userObject(await accounts.setPassword(username, password, callerOf(call)));
+  },
+};
+
+const deleteUser: MethodImplementation<"delete_user"> = {
+  lane: () => usersLane,
+  run({ username }, call, { accounts }) {
+    const user = accounts.deleteUser(username, callerOf(call));
+    return { user_id: user.userId, username: user.name, deleted: true };
+  },
+};
+
+const login: MethodImplementation<"login"> = {
+  // One connection guesses one password at a time.
+  lane: () => "login",
+  async run(params, { session, signal }, { logins }) {
+    return tokenObject(await logins.login(params, { address: session.address, signal }));
+  },
+};
+
+const createToken: MethodImplementation<"create_token"> = {
+  async run({ role, ttl, cameras, username }, call, services) {
+    const user = username === undefined ? undefined : services.accounts.findUser(username);
+    const wishes = { role, lifetimeS: ttl, cameras: idsOf(cameras, services), user };
+    return tokenObject(await services.logins.create(wishes, identityOf(call)));
+  },
+};
+
+const refreshToken: MethodImplementation<"refresh_token"> = {
+  async run(_params, call, { logins }) {
+    return tokenObject(await logins.refresh(identityOf(call)));
+  },
+};
+
+/** Changes of users keep the order of the connection they come on. */
+const usersLane = "users";
+
+function identityOf({ identity }: Call): Identity {
+  if (identity !== undefined) return identity;
+  throw new OcelliError("auth_required", "Authentication required - call authenticate first");
+}
+
+function tokenObject({ token, expiresAtUs, role, userId, cameras }: Issued): TokenObject {
+  return {
+    ...{ token, token_type: "Bearer", expires_at: isoOf(expiresAtUs), role, user_id: userId },
+    cameras: cameras === undefined ? null : [...cameras],
+  };
+}
+
+function userObject(user: User): UserObject {
+  return {
+    user_id: user.userId,
+    username: user.name,
+    role: user.role,
+    enabled: user.enabled,
+    cameras: user.cameras === undefined ? null : [...user.cameras],
+    created_at: isoOf(user.createdAtUs),
+    password_set_at: isoOf(user.passwordAtUs),
+    last_login: user.lastLoginUs === undefined ? null : isoOf(user.lastLoginUs),
+  };
+}
+
+function callerOf({ identity }: Call): string {
   return identity?.userId ?? "nobody";
 }
 
 /** @throws OcelliError `camera_not_found`: a limit with a misspelled camera would shut its owner out */
-export function idsOf(
+function idsOf(
   names: readonly string[] | undefined,
   { cameras }: RpcServices,
 ): ReadonlySet<string> | undefined {
@@ -84,4 +184,12 @@ export const accountImplementations = {
   list_api_keys: listApiKeys,
   revoke_api_key: revokeApiKey,
   rotate_api_key: rotateApiKey,
+  create_user: createUser,
+  list_users: listUsers,
+  update_user: updateUser,
+  set_user_password: setUserPassword,
+  delete_user: deleteUser,
+  login,
+  create_token: createToken,
+  refresh_token: refreshToken,
 } satisfies Partial<MethodTable>;

@@ -6,10 +6,15 @@ import { pino } from "pino";
 import { WebSocket, WebSocketServer } from "ws";
 import { Accounts } from "../../../auth/accounts.ts";
 import { AnonymousAccess, type AnonymousSettings } from "../../../auth/anonymous.ts";
-import { Authenticator, apiKeyCredentials } from "../../../auth/authenticator.ts";
+import { Authenticator } from "../../../auth/authenticator.ts";
+import { apiKeyCredentials, tokenCredentials } from "../../../auth/credentials.ts";
 import type { GuardOptions } from "../../../auth/guard.ts";
 import { ApiKeys, keyMigrations } from "../../../auth/keys.ts";
+import { Logins } from "../../../auth/logins.ts";
+import { Passwords } from "../../../auth/passwords.ts";
 import { LinkSigner } from "../../../auth/sign.ts";
+import { Tokens } from "../../../auth/tokens.ts";
+import { Users, userMigrations } from "../../../auth/users.ts";
 import { FakeClock } from "../../../clock/fake-clock.ts";
 import { EventLog } from "../../../event-log/event-log.ts";
 import { eventLogMigrations } from "../../../event-log/store.ts";
@@ -40,13 +45,16 @@ export async function startTestServer(options: TestServerOptions = {}) {
   const clock = new FakeClock();
   const log = pino({ level: "silent" });
   const bus = new EventBus(log);
-  const database = openDatabase(":memory:", keyMigrations);
+  const database = openDatabase(":memory:", [...keyMigrations, ...userMigrations]);
   const eventDatabase = openDatabase(":memory:", eventLogMigrations);
   const events = new EventLog({ database: eventDatabase, bus, clock, log });
   const keys = new ApiKeys({ database, clock });
+  const users = new Users({ database, clock });
+  const passwords = new Passwords({ n: 16, r: 1, p: 1 });
+  const tokens = new Tokens({ secret: new Uint8Array(32).fill(7), clock });
   const links = new LinkSigner({ clock });
   const auth = new Authenticator({
-    kinds: [apiKeyCredentials(keys)],
+    kinds: [tokenCredentials(tokens, users, keys), apiKeyCredentials(keys, users)],
     anonymous: new AnonymousAccess({
       enabled: false,
       role: "operator",
@@ -83,7 +91,8 @@ export async function startTestServer(options: TestServerOptions = {}) {
     ...fakeManagement(),
     health,
     auth,
-    accounts: new Accounts({ keys, clock, log }),
+    accounts: new Accounts({ keys, users, passwords, clock, log }),
+    logins: new Logins({ tokens, users, passwords, auth, clock, log }),
     links,
     events,
     clock,
@@ -126,6 +135,8 @@ export async function startTestServer(options: TestServerOptions = {}) {
     clock,
     bus,
     keys,
+    users,
+    tokens,
     key,
     links,
     cameras,
