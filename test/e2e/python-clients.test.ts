@@ -95,6 +95,26 @@ it("serves the camera service's client over TLS", async () => {
   }
 }, 120_000);
 
+it.each(["call", "header"])(
+  "serves the camera service's client with a JSON web token, by %s",
+  async (how) => {
+    await using hub = await startHub({ env });
+    await using rpc = await hub.rpc();
+    const { token } = await rpc.call<{ token: string }>("create_token", { role: "operator", ttl: 3600 });
+    const args = ["--host", "127.0.0.1", "--port", String(hub.port), "--key", token];
+    const outcome = await runClient("camera_service_client.py", [
+      ...args,
+      "--auth-type",
+      "jwt",
+      "--sign-in",
+      how,
+    ]);
+    expect(outcome).toMatchObject({ complaints: [], code: 0 });
+    expect(outcome.passed).toBeGreaterThanOrEqual(50);
+  },
+  120_000,
+);
+
 it("is there again for the camera service's client, which connects from its callback", async () => {
   const dataDir = mkdtempSync(join(tmpdir(), "ocelli-python-again-"));
   try {
