@@ -1,0 +1,62 @@
+/** What ffmpeg is told to cut members to their common part, and to show them side by side. Pure. */
+
+const seconds = (us: number): string => (us / 1e6).toFixed(6);
+
+/**
+ * By stream copy: an MP4 keeps what lies between the keyframe before the cut and the cut, and hides it by an edit list.
+ * The time scale of microseconds keeps the cut exact.
+ */
+export function copyArgs(
+  source: string,
+  target: string,
+  cut: { fromMediaUs: number; durationUs: number },
+): string[] {
+  return [
+    ...["-y", "-ss", seconds(cut.fromMediaUs), "-i", source, "-t", seconds(cut.durationUs)],
+    ...["-map", "0:v:0", "-map", "0:a:0?", "-c", "copy", "-video_track_timescale", "1000000"],
+    ...["-movflags", "+faststart", "-f", "mp4", target],
+  ];
+}
+
+/** Where a copy does not show exactly the wanted frames: decoded, cut by their times, encoded again. */
+export function encodeArgs(
+  source: string,
+  target: string,
+  cut: { fromMediaUs: number; durationUs: number; frames: number },
+  threads: number,
+): string[] {
+  const from = seconds(cut.fromMediaUs - 500);
+  return [
+    ...["-y", "-i", source, "-map", "0:v:0"],
+    ...["-vf", `trim=start=${from},setpts=PTS-STARTPTS,crop=trunc(iw/2)*2:trunc(ih/2)*2,format=yuv420p`],
+    ...["-frames:v", String(cut.frames), "-fps_mode", "passthrough", "-enc_time_base", "1:1000000"],
+    ...["-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-threads", String(threads)],
+    ...["-video_track_timescale", "1000000", "-movflags", "+faststart", "-f", "mp4", target],
+  ];
+}
+
+const tile = { width: 640, height: 360 } as const;
+
+/** Tiles in as square a grid as can be, each with its own proportions on black. */
+export function previewArgs(sources: readonly string[], target: string, threads: number): string[] {
+  const columns = Math.ceil(Math.sqrt(sources.length));
+  const { width, height } = tile;
+  const scaled = sources.map(
+    (_source, i) =>
+      `[${i}:v]setpts=PTS-STARTPTS,scale=${width}:${height}:force_original_aspect_ratio=decrease,` +
+      `pad=${width}:${height}:(ow-iw)/2:(oh-ih)/2,setsar=1,format=yuv420p[v${i}]`,
+  );
+  const places = sources.map((_source, i) => `${(i % columns) * width}_${Math.floor(i / columns) * height}`);
+  const inputs = sources.map((_source, i) => `[v${i}]`).join("");
+  const stacked =
+    sources.length === 1
+      ? "[v0]null[out]"
+      : `${inputs}xstack=inputs=${sources.length}:layout=${places.join("|")}:fill=black:shortest=1[out]`;
+  return [
+    "-y",
+    ...sources.flatMap((source) => ["-i", source]),
+    ...["-filter_complex", [...scaled, stacked].join(";"), "-map", "[out]"],
+    ...["-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-threads", String(threads)],
+    ...["-movflags", "+faststart", "-f", "mp4", target],
+  ];
+}
