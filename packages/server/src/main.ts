@@ -59,6 +59,7 @@ async function serve(argv: readonly string[]): Promise<number> {
   const hub = new Hub({
     config,
     listenIsExplicit: origin.has("listen"),
+    origin,
     log,
     announceKey: (key) => keyLines.push(...handOver(key, dataDir)),
   });

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { accountMethods } from "./account-methods.ts";
 import { cameraSettingsMethods } from "./camera-settings-methods.ts";
+import { configurationMethods } from "./configuration-methods.ts";
 import { discoveryMethods } from "./discovery-methods.ts";
 import { eventMethods } from "./event-methods.ts";
 import { externalStreamMethods } from "./external-stream-methods.ts";
@@ -105,6 +106,7 @@ export const methods = {
   ),
   ...accountMethods,
   ...cameraSettingsMethods,
+  ...configurationMethods,
   ...discoveryMethods,
   ...eventMethods,
   ...externalStreamMethods,

@@ -3,6 +3,7 @@ import { authenticate, ping } from "./access.ts";
 import { accountImplementations } from "./accounts.ts";
 import { cameraSettingsImplementations } from "./camera-settings.ts";
 import { getCameraCapabilities, getCameraList, getCameraStatus } from "./cameras.ts";
+import { configurationImplementations } from "./configuration.ts";
 import { controlImplementations } from "./controls.ts";
 import { discover } from "./discover.ts";
 import { eventImplementations } from "./events.ts";
@@ -44,6 +45,7 @@ export const implementations: MethodTable = {
   "rpc.discover": discover,
   ...accountImplementations,
   ...cameraSettingsImplementations,
+  ...configurationImplementations,
   ...controlImplementations,
   ...eventImplementations,
   ...externalStreamImplementations,

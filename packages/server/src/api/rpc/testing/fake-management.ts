@@ -1,5 +1,7 @@
 /** Storage figures and retention in memory, for tests of the adapter. */
 import { OcelliError } from "@ocelli/protocol";
+import { effectiveSettings } from "../../../config/effective.ts";
+import { configSchema } from "../../../config/schema.ts";
 import type { ScopedPolicy } from "../../../library/retention-policy.ts";
 import type { Schedule } from "../../../recording/schedule-store.ts";
 import type { RpcServices } from "../services.ts";
@@ -11,6 +13,7 @@ export function fakeManagement(): Pick<
   | "storageReport"
   | "retention"
   | "schedules"
+  | "configuration"
   | "externalStreams"
   | "streamSearch"
   | "views"
@@ -25,6 +28,7 @@ export function fakeManagement(): Pick<
   });
   return {
     cameraSettings: { get: current, set: current },
+    configuration: () => effectiveSettings(configSchema.parse({}), new Map()),
     externalStreams: {
       async add() {
         throw new OcelliError("unsupported", "No streams here.");
