@@ -349,7 +349,7 @@ export class Hub {
       maxSockets: config.connections.max + 1024,
     });
     const live = new LiveViews({ cameras, clock });
-    const metrics = new Metrics({ version });
+    const metrics = new Metrics({ version, log: log.child({ part: "metrics" }) });
     const rpc = createRpcEndpoint({
       ...shared,
       onRequest: (method, outcome, seconds) => metrics.rpcRequest(method, outcome, seconds),

@@ -56,7 +56,7 @@ export class LogFile {
     }
     stream.write(line, (error) => {
       if (error) this.#missing++;
-      else if (stream === this.#stream) this.#recovered();
+      else if (stream === this.#stream && stream.writableLength < maxWaitingBytes / 2) this.#recovered();
     });
   }
 

@@ -14,8 +14,23 @@ export interface Family {
   readonly read: () => Iterable<Sample> | Promise<Iterable<Sample>>;
 }
 
-export function addFamilies(registry: Registry, families: readonly Family[]): void {
-  for (const family of families) addFamily(registry, family);
+/** @param onFailure told when a family cannot be read; the others can */
+export function addFamilies(
+  registry: Registry,
+  families: readonly Family[],
+  onFailure: (name: string, error: unknown) => void,
+): void {
+  for (const family of families) {
+    const read: Family["read"] = async () => {
+      try {
+        return await family.read();
+      } catch (error) {
+        onFailure(family.name, error);
+        return [];
+      }
+    };
+    addFamily(registry, { ...family, read });
+  }
 }
 
 function addFamily(registry: Registry, { name, help, type, labels = [], read }: Family): void {
@@ -25,8 +40,9 @@ function addFamily(registry: Registry, { name, help, type, labels = [], read }: 
       ...configuration,
       async collect() {
         const samples = await read();
-        // What is gone since is not to be told for ever.
+        // What is gone since is not to be told for ever; nor is 0 what nobody knows.
         this.reset();
+        if (labels.length === 0) this.remove();
         for (const [given, value] of samples) if (Number.isFinite(value)) this.set({ ...given }, value);
       },
     });
@@ -36,6 +52,7 @@ function addFamily(registry: Registry, { name, help, type, labels = [], read }: 
       async collect() {
         const samples = await read();
         this.reset();
+        if (labels.length === 0) this.remove();
         for (const [given, value] of samples)
           if (Number.isFinite(value) && value >= 0) this.inc({ ...given }, value);
       },

@@ -5,10 +5,12 @@
  * Invariant: labels are bounded. Whatever a client can choose freely (method names, paths) never becomes one.
  */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { Log } from "../log/log.ts";
 import { addFamilies, type Family } from "./families.ts";
 
 export interface MetricsOptions {
   readonly version: string;
+  readonly log: Log;
 }
 
 /** `refused`: the caller's doing; `fault`: the hub's own. */
@@ -25,9 +27,13 @@ export class Metrics {
   readonly #rpc: Counter<"method" | "outcome">;
   readonly #rpcSeconds: Histogram<"method">;
   readonly #http: Counter<"method" | "route" | "status">;
+  readonly #log: Log;
+  /** Names of families that could not be read. */
+  readonly #failing = new Set<string>();
   #watchesProcess = false;
 
-  constructor({ version }: MetricsOptions) {
+  constructor({ version, log }: MetricsOptions) {
+    this.#log = log;
     const registers = [this.#registry];
     new Gauge({
       name: "ocelli_build_info",
@@ -72,7 +78,12 @@ export class Metrics {
   }
 
   watch(families: readonly Family[]): void {
-    addFamilies(this.#registry, families);
+    addFamilies(this.#registry, families, (metric, error) => {
+      // Told once: it is asked for every few seconds.
+      if (this.#failing.has(metric)) return;
+      this.#failing.add(metric);
+      this.#log.warn({ err: error, metric }, "a metric cannot be read; the others are served without it");
+    });
   }
 
   /** Everything, in the text format of Prometheus. */
