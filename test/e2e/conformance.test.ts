@@ -349,6 +349,36 @@ describe.each(vocabularies)("every method, in the vocabulary %s", (names) => {
   );
 });
 
+it("gives every refusal a result for clients that take nothing else for an answer", async () => {
+  await using rpc = await RawRpc.connect(`ws://127.0.0.1:${hub.port}/ws?failures=inband`);
+  for (const { name, params, "x-role": role } of methods) {
+    if (role === "public" && !params.some(({ required }) => required)) continue;
+    const answer = await rpc.call(name, {});
+    expect(answer, name).toHaveProperty("result", null);
+    expect(answer.error?.code, name).toBe(role === "public" ? -32602 : -32001);
+  }
+  expect(await rpc.answerTo("{")).toMatchObject({ id: null, error: { code: -32700 } });
+  await rpc.result("authenticate", { token: adminKey });
+  for (const { name, params } of methods) {
+    const required = params.find((one) => one.required);
+    if (required === undefined) continue;
+    const answer = await rpc.call(name, {});
+    expect(answer, name).toMatchObject({
+      result: null,
+      error: { code: -32602, data: { param: required.name } },
+    });
+  }
+  for (const name of ["take_snapshot", "capture_snapshot", "start_recording", "stop_recording"]) {
+    const { result, error } = await rpc.call(name, { device: "/dev/video77" });
+    expect(error, name).toBeUndefined();
+    expect(result, name).toMatchObject({ success: false, status: "FAILED", device: "/dev/video77" });
+    const method = methods.find((one) => one.name === name) as Documented;
+    const isValid = compiled(method.result.schema);
+    isValid(result);
+    expect(isValid.errors ?? [], name).toEqual([]);
+  }
+});
+
 describe("JSON-RPC 2.0", () => {
   it("never answers a notification, whatever becomes of it", async () => {
     await using rpc = await connect();
