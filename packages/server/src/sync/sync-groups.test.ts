@@ -1,0 +1,234 @@
+import { OcelliError } from "@ocelli/protocol";
+import pino from "pino";
+import { beforeEach, describe, expect, it } from "vitest";
+import type { Cameras } from "../cameras/contract.ts";
+import { FakeClock } from "../clock/fake-clock.ts";
+import { EventBus } from "../events/bus.ts";
+import type { RecordingView } from "../events/catalogue.ts";
+import { openDatabase } from "../store/database.ts";
+import { cameraDriver } from "./camera-member.ts";
+import type { SyncSession } from "./contract.ts";
+import type { MemberDriver } from "./members.ts";
+import { syncMigrations, syncStore } from "./store.ts";
+import { SyncGroups } from "./sync-groups.ts";
+
+const log = pino({ level: "silent" });
+const device = { kind: "multicam", host: "10.0.0.7", port: 8080 } as const;
+const camera = (cameraId: string) => ({ kind: "camera", cameraId }) as const;
+
+let clock: FakeClock;
+let bus: EventBus;
+let calls: string[];
+/** Cameras whose recording cannot be armed. */
+let broken: Set<string>;
+let told: string[];
+
+const cameras = {
+  find(name: string) {
+    const id = name.replace("/dev/video", "camera");
+    if (!/^camera[0-3]$/.test(id)) throw new OcelliError("camera_not_found", `There is no camera ${name}.`);
+    return { id, view: () => ({ name: `Cam ${id.at(-1)}` }) };
+  },
+} as unknown as Cameras;
+
+function view(cameraId: string, more: Partial<RecordingView> = {}): RecordingView {
+  return {
+    id: `rec-${cameraId}`,
+    cameraId,
+    filename: `${cameraId}.mp4`,
+    startedAtUs: 0,
+    endedAtUs: undefined,
+    requestedDurationS: undefined,
+    durationS: 0,
+    bytes: 0,
+    frames: 1,
+    format: "mp4",
+    state: "active",
+    segments: [`${cameraId}.mp4`],
+    ...more,
+  };
+}
+
+const recordings = {
+  async start({ cameraId, startAtUs }: { cameraId: string; startAtUs?: number }) {
+    if (broken.has(cameraId)) throw new OcelliError("camera_busy", `${cameraId} is held by zoom.`);
+    calls.push(`start ${cameraId} at T0${(startAtUs ?? 0) - t0() >= 0 ? "+" : ""}${(startAtUs ?? 0) - t0()}`);
+    return view(cameraId);
+  },
+  async stop(target: { cameraId: string } | { recordingId: string }) {
+    const id = "recordingId" in target ? target.recordingId.slice(4) : target.cameraId;
+    calls.push(`stop ${id}`);
+    const ended = view(id, { state: "completed" });
+    bus.emit("recording.stopped", { recording: ended, reason: "requested" });
+    return ended;
+  },
+  activeOf: () => undefined,
+};
+
+/** A device that does as it is told. */
+const remote: MemberDriver = {
+  async arm(session) {
+    if (broken.has("device")) throw new OcelliError("device_unreachable", "The device did not answer.");
+    calls.push(`device armed at T0+${session.startAtUs - t0()}`);
+    return { state: "armed" };
+  },
+  async stop() {
+    calls.push("device stopped");
+    return { state: "completed", files: ["phone.mp4"] };
+  },
+  async cancel() {
+    calls.push("device let go");
+  },
+};
+
+let begun = 0;
+const t0 = (): number => begun + 5e6;
+
+function open(database = openDatabase(":memory:", syncMigrations)): SyncGroups {
+  const groups = new SyncGroups({
+    store: syncStore(database),
+    cameras,
+    drivers: { camera: cameraDriver(recordings), multicam: remote },
+    clock,
+    clockSync: {
+      state: {
+        ...{ synchronised: true, source: "kernel", offsetUs: 0, uncertaintyUs: 500 },
+        ...{ servers: [], measuredAtUs: 0, reason: undefined },
+      },
+    },
+    bus,
+    log,
+  });
+  return groups;
+}
+
+beforeEach(() => {
+  clock = new FakeClock();
+  bus = new EventBus(log);
+  calls = [];
+  broken = new Set();
+  told = [];
+  begun = clock.wallUs();
+  bus.on("sync.session", ({ session }) => told.push(session.state));
+});
+
+const states = (session: SyncSession): string[] => session.members.map(({ state }) => state);
+
+describe("a sync group", () => {
+  it("starts all members at one instant, and is over when all of them are", async () => {
+    const groups = open();
+    groups.create({ name: "lab", members: [camera("/dev/video0"), camera("camera1"), device] });
+    const session = await groups.begin({ group: "lab" });
+    expect(session).toMatchObject({ startAtUs: t0(), state: "armed", clock: { uncertaintyUs: 500 } });
+    expect(calls.toSorted()).toEqual([
+      "device armed at T0+0",
+      "start camera0 at T0+0",
+      "start camera1 at T0+0",
+    ]);
+
+    bus.emit("recording.started", { recording: view("camera0") });
+    expect(groups.session(session.id)).toMatchObject({ state: "recording" });
+    expect(states(groups.session(session.id))).toEqual(["recording", "armed", "armed"]);
+
+    const ended = await groups.end(session.id);
+    expect(ended).toMatchObject({ state: "completed", endedAtUs: clock.wallUs() });
+    expect(ended.members.map(({ files }) => files)).toEqual([
+      ["camera0.mp4"],
+      ["camera1.mp4"],
+      ["phone.mp4"],
+    ]);
+    expect(told.at(-1)).toBe("completed");
+    await expect(groups.end(session.id)).rejects.toMatchObject({ code: "not_recording" });
+  });
+
+  it("starts nobody when one cannot take part, and says who and why", async () => {
+    broken.add("camera1");
+    const groups = open();
+    groups.create({ name: "lab", members: [camera("camera0"), camera("camera1"), device] });
+    await expect(groups.begin({ group: "lab" })).rejects.toMatchObject({
+      code: "camera_busy",
+      message: expect.stringContaining("camera1: camera1 is held by zoom."),
+      details: { members: [{ member: "camera1", reason: "camera1 is held by zoom." }] },
+    });
+    expect(calls).toContain("stop camera0");
+    expect(calls).toContain("device let go");
+    expect(groups.sessions()).toEqual([]);
+    // Nothing is in the way of the next try.
+    broken.clear();
+    expect((await groups.begin({ group: "lab" })).state).toBe("armed");
+  });
+
+  it("starts those that can when asked to, and one that fails does not end the others", async () => {
+    broken.add("device");
+    const groups = open();
+    groups.create({ name: "lab", members: [camera("camera0"), camera("camera1"), device] });
+    const session = await groups.begin({ group: "lab", allowPartial: true });
+    expect(states(session)).toEqual(["armed", "armed", "failed"]);
+    bus.emit("recording.failed", {
+      recording: view("camera0", { state: "failed" }),
+      error: { code: "camera_disconnected", message: "It was unplugged." },
+    });
+    expect(groups.session(session.id).members[0]).toMatchObject({
+      state: "failed",
+      error: "It was unplugged.",
+    });
+    const ended = await groups.end(session.id);
+    expect(ended.state).toBe("failed");
+    expect(states(ended)).toEqual(["failed", "completed", "failed"]);
+  });
+
+  it("tells devices of the end when its time is over", async () => {
+    const groups = open();
+    groups.create({ name: "lab", members: [camera("camera0"), device] });
+    const session = await groups.begin({ group: "lab", durationS: 10 });
+    await clock.advanceAsync(14_999);
+    expect(calls).not.toContain("device stopped");
+    bus.emit("recording.stopped", { recording: view("camera0", { state: "completed" }), reason: "duration" });
+    await clock.advanceAsync(2);
+    expect(calls).toContain("device stopped");
+    expect(groups.session(session.id).state).toBe("completed");
+    expect(clock.pending).toBe(0);
+  });
+
+  it("goes on with a session over a restart", async () => {
+    const database = openDatabase(":memory:", syncMigrations);
+    const before = open(database);
+    before.create({ name: "lab", members: [camera("camera0"), device] });
+    const { id } = await before.begin({ group: "lab", durationS: 10 });
+    before.close();
+    const after = open(database);
+    after.start();
+    expect(after.runningOf("lab").id).toBe(id);
+    await clock.advanceAsync(16_000);
+    expect(calls).toContain("device stopped");
+    expect(after.session(id).state).toBe("completed");
+    after.close();
+  });
+
+  it.each([
+    [{ name: "a", members: [] }, "invalid_params"],
+    [{ name: "a", members: [camera("camera0"), camera("/dev/video0")] }, "invalid_params"],
+    [{ name: "a", members: [camera("camera9")] }, "camera_not_found"],
+  ])("refuses %j", (group, code) => {
+    expect(() => open().create(group)).toThrow(expect.objectContaining({ code }));
+  });
+
+  it("refuses an instant in the past or a year ahead, and a second start", async () => {
+    const groups = open();
+    groups.create({ name: "lab", members: [camera("camera0")] });
+    for (const aheadS of [-1, 365 * 86_400]) {
+      await expect(groups.begin({ group: "lab", atUs: clock.wallUs() + aheadS * 1e6 })).rejects.toMatchObject(
+        {
+          code: "invalid_params",
+        },
+      );
+    }
+    const { id } = await groups.begin({ group: "lab" });
+    await expect(groups.begin({ group: "lab" })).rejects.toMatchObject({ code: "already_recording" });
+    expect(() => groups.remove("lab")).toThrow(expect.objectContaining({ code: "file_in_use" }));
+    await groups.end(id);
+    groups.remove("lab");
+    expect(groups.session(id).state).toBe("completed");
+    await expect(groups.begin({ group: "lab" })).rejects.toMatchObject({ code: "not_found" });
+  });
+});
