@@ -38,6 +38,22 @@ describe("the management of a hub", () => {
     rmSync(dataDir, { recursive: true, force: true });
   });
 
+  it("tells its settings, where they come from, and no secret", async () => {
+    const all = await rpc.call<{ settings: Json[]; total: number }>("get_configuration");
+    const of = (key: string) => all.settings.find((setting) => setting.key === key);
+    expect(of("virtual.fps")).toMatchObject({
+      ...{ value: 15, source: "environment", origin: "OCELLI_VIRTUAL_FPS", unit: "frames/s" },
+    });
+    expect(of("capture.stallSeconds")).toMatchObject({ value: 5, source: "default", origin: null });
+    expect(of("adminKey")).toMatchObject({ value: "***", secret: true, origin: "OCELLI_ADMIN_KEY" });
+    expect(JSON.stringify(all)).not.toContain(adminKey);
+    const group = await rpc.call<{ settings: Json[] }>("get_configuration", { key: "virtual" });
+    expect(group.settings.map(({ key }) => key)).toEqual([
+      ...["virtual.size", "virtual.fps", "virtual.codec", "virtual.count"],
+    ]);
+    await expect(rpc.call("get_configuration", { key: "virt" })).rejects.toMatchObject({ code: -32602 });
+  });
+
   it("measures its storage", async () => {
     const info = await rpc.call("get_storage_info");
     const sizes = [info.total_space, info.used_space, info.available_space].map(Number);

@@ -25,6 +25,7 @@ describe("the hub about itself", () => {
     ["get_system_status", "viewer"],
     ["get_status", "admin"],
     ["get_metrics", "admin"],
+    ["get_configuration", "admin"],
   ] as const)("%s is for the role of the table", async (method, role) => {
     const roles = ["viewer", "operator", "admin"] as const;
     for (const caller of roles) {
