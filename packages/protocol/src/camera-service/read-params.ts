@@ -1,5 +1,6 @@
 /** From the `params` member of a request to what a method works with: positions, aliases, absent values, coercions, rules. */
 import { OcelliError } from "../errors.ts";
+import { ruleOf, sentenceOf } from "../issues.ts";
 import { type MethodName, methods, type ParamsOf } from "./methods.ts";
 
 /** Older spellings, in order of precedence after the name itself. */
@@ -50,14 +51,14 @@ export function namedParams(method: MethodName, params: unknown): RawParams {
  * @throws OcelliError `invalid_params`; details name the parameter and the rule it broke
  */
 export function readParams<M extends MethodName>(method: M, params: unknown): ParamsOf<M> {
-  const parsed = methods[method].params.safeParse(namedParams(method, params));
+  const named = namedParams(method, params);
+  const parsed = methods[method].params.safeParse(named);
   // The compiler cannot follow a schema looked up by a type parameter.
   if (parsed.success) return parsed.data as ParamsOf<M>;
   const issue = parsed.error.issues[0];
-  const name = issue?.path.map(String).join(".") ?? "params";
-  const rule = issue?.message ?? "is not valid";
-  const missing = issue !== undefined && namedParams(method, params)[name] === undefined;
-  throw invalid(missing ? `${name} is required` : `${name}: ${rule}`, name, rule);
+  if (issue === undefined) throw invalid("params are not valid", "params");
+  const name = issue.path.map(String).join(".");
+  throw invalid(sentenceOf(issue, named, "params"), name, ruleOf(issue));
 }
 
 /** A credential in the parameters of an ordinary call, or `undefined`. */

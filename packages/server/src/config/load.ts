@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
-import { messageOf, OcelliError } from "@ocelli/protocol";
+import { messageOf, OcelliError, ruleOf } from "@ocelli/protocol";
 import { parse as parseYaml } from "yaml";
 import type { z } from "zod";
 import { type Config, configSchema } from "./schema.ts";
@@ -205,7 +205,7 @@ function explain(
   const allowed = setting === undefined ? "" : `; allowed is ${setting.allowed}`;
   const from = setting === undefined ? file : origin.get(setting.key);
   const where = from === undefined || from === key ? key : `${from}: ${key}`;
-  return [{ where, text: `${shown}${issue.message}${allowed}` }];
+  return [{ where, text: `${shown}${ruleOf(issue)}${allowed}` }];
 }
 
 function get(tree: unknown, path: readonly string[]): unknown {

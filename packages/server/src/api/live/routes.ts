@@ -2,7 +2,7 @@
  * The live pictures over HTTP: `/live/{camera}/mjpeg`, `/live/{camera}/jpeg`, `/live/{camera}/mse` (WebSocket),
  * and signed short-lived links for places that cannot send headers. Translates only.
  */
-import { OcelliError } from "@ocelli/protocol";
+import { OcelliError, sentencesOf } from "@ocelli/protocol";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { z } from "zod";
 import { limitedCameras } from "../../auth/limited-cameras.ts";
@@ -80,5 +80,5 @@ export function registerLiveRoutes(options: LiveRoutesOptions): void {
 function parse<T>(schema: z.ZodType<T>, value: FastifyRequest["params"] | FastifyRequest["query"]): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  throw new OcelliError("invalid_params", z.prettifyError(result.error));
+  throw new OcelliError("invalid_params", sentencesOf(result.error, value, "The request"));
 }
