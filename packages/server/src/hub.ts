@@ -18,8 +18,10 @@ import { createRpcEndpoint, rpcSocketOptions } from "./api/rpc/endpoint.ts";
 import { Upgrades } from "./api/upgrades.ts";
 import { Accounts } from "./auth/accounts.ts";
 import { AnonymousAccess } from "./auth/anonymous.ts";
-import { Authenticator } from "./auth/authenticator.ts";
+import { Authenticator, type CredentialKind } from "./auth/authenticator.ts";
 import { apiKeyCredentials, tokenCredentials } from "./auth/credentials.ts";
+import { ExternalKeys } from "./auth/external-keys.ts";
+import { externalTokenCredentials } from "./auth/external-tokens.ts";
 import { ApiKeys, keyMigrations } from "./auth/keys.ts";
 import { Logins } from "./auth/logins.ts";
 import { Passwords } from "./auth/passwords.ts";
@@ -197,7 +199,11 @@ export class Hub {
     const clients = new Clients(config.security.trustedProxies);
     const isOwnHost = ownHosts(config.security.allowedHosts);
     const auth = new Authenticator({
-      kinds: [tokenCredentials(tokens, users, keys), apiKeyCredentials(keys, users)],
+      kinds: [
+        tokenCredentials(tokens, users, keys),
+        ...this.#externalTokens(),
+        apiKeyCredentials(keys, users),
+      ],
       anonymous: new AnonymousAccess(config.anonymous),
       links,
       clock,
@@ -368,7 +374,11 @@ export class Hub {
       events,
       auth,
       accounts: new Accounts({ keys, users, passwords, clock, log: log.child({ part: "accounts" }) }),
-      logins: new Logins({ tokens, users, passwords, auth, clock, log: log.child({ part: "accounts" }) }),
+      logins: new Logins({
+        ...{ tokens, users, passwords, auth, clock },
+        log: log.child({ part: "accounts" }),
+        lifetimeS: config.auth.tokenHours * 3600,
+      }),
       links,
       rateLimits,
       clients,
@@ -485,6 +495,16 @@ export class Hub {
 
   #started(name: string, close: Part["close"]): void {
     this.#parts.push({ name, close });
+  }
+
+  /** Of an identity provider, where the settings name one. */
+  #externalTokens(): CredentialKind[] {
+    const { url, issuer, audience, roleClaim, camerasClaim } = this.#config.auth.jwks;
+    if (url === undefined || issuer === undefined || audience === undefined) return [];
+    const clock = this.#clock;
+    const keys = new ExternalKeys({ url, clock, log: this.#log.child({ part: "identity provider" }) });
+    this.#started("identity provider", () => keys.close());
+    return [externalTokenCredentials({ keys, issuer, audience, roleClaim, camerasClaim, clock })];
   }
 
   #captureFactory(ffmpeg: string): CaptureFactory {

@@ -137,6 +137,30 @@ function refuseHalfTls(
     context.addIssue({ code: "custom", path: ["keyFile"], message });
 }
 
+const providerUrl = z.string().refine((value) => {
+  if (!URL.canParse(value)) return false;
+  const { protocol, hostname, username } = new URL(value);
+  const isHere = hostname === "localhost" || hostname === "[::1]" || /^127(\.\d{1,3}){3}$/.test(hostname);
+  return username === "" && (protocol === "https:" || (protocol === "http:" && isHere));
+}, "must be an https:// address without a user name (http:// only for this machine)");
+
+function refuseHalfProvider(
+  {
+    url,
+    issuer,
+    audience,
+  }: { url?: string | undefined; issuer?: string | undefined; audience?: string | undefined },
+  context: z.RefinementCtx,
+): void {
+  const given = Object.entries({ url, issuer, audience });
+  if (given.every(([, value]) => value === undefined)) return;
+  for (const [name, value] of given) {
+    if (value !== undefined) continue;
+    const message = "auth.jwks.url, auth.jwks.issuer and auth.jwks.audience are needed together";
+    context.addIssue({ code: "custom", path: [name], message });
+  }
+}
+
 export const defaultListen: readonly string[] = ["0.0.0.0:8002", "0.0.0.0:8080"];
 
 export const configSchema = z.strictObject({
@@ -363,6 +387,34 @@ export const configSchema = z.strictObject({
         "Frames skipped when a USB camera is started for a snapshot, while it finds its exposure",
         { unit: "frames" },
       ),
+    })
+    .prefault({}),
+  auth: z
+    .strictObject({
+      tokenHours: described(
+        z.number().min(0.01).max(720).default(24),
+        "How long the token of a login is good; it can be renewed for 30 days",
+        { unit: "h" },
+      ),
+      jwks: z
+        .strictObject({
+          url: described(
+            providerUrl.optional(),
+            "Public keys (JWKS) of an identity provider whose tokens the hub takes beside its own",
+          ),
+          issuer: described(z.string().min(1).max(1000).optional(), "The `iss` its tokens must have"),
+          audience: described(z.string().min(1).max(1000).optional(), "The `aud` its tokens must have"),
+          roleClaim: described(
+            z.string().min(1).max(200).default("role"),
+            "Claim with the role: viewer, operator or admin, or a list with one of them",
+          ),
+          camerasClaim: described(
+            z.string().min(1).max(200).default("cameras"),
+            "Claim with the ids of the cameras the token is good for; all without it",
+          ),
+        })
+        .superRefine(refuseHalfProvider)
+        .prefault({}),
     })
     .prefault({}),
   anonymous: z
