@@ -613,9 +613,10 @@ describe("notifications", () => {
 
 describe("connections", () => {
   it("are limited in number", async () => {
-    const { connect } = await start({ endpoint: { maxConnections: 1 } });
+    const { connect, endpoint } = await start({ endpoint: { maxConnections: 1 } });
     await connect();
     expect(await (await connect()).closed).toEqual({ code: 1013, reason: "Connection limit reached" });
+    expect(endpoint.dropped).toEqual({ slow: 0, silent: 0, refused: 1 });
   });
 
   it("end with 1001 at shutdown, within a bound even if the client does not answer", async () => {
@@ -645,6 +646,7 @@ describe("connections", () => {
     clock.advance(10_000);
     while (endpoint.connections > 1) await turn();
     await alive.settle();
+    expect(endpoint.dropped).toEqual({ slow: 0, silent: 1, refused: 0 });
   });
 
   it("that do not read are dropped, without delay for the others", async () => {
@@ -669,6 +671,7 @@ describe("connections", () => {
     await reader.settle();
     const updates = reader.received.filter(({ method }) => (method as unknown) === "camera_status_update");
     expect(updates).toHaveLength(sent);
+    expect(endpoint.dropped).toEqual({ slow: 1, silent: 0, refused: 0 });
   });
 
   it("that ask for more than they read are made to wait, not dropped", async () => {

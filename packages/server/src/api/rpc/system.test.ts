@@ -115,6 +115,27 @@ describe("what is wrong", () => {
   });
 });
 
+describe("somebody limited to some cameras", () => {
+  it("learns nothing of the troubles of the others", async () => {
+    for (const [id, name] of [
+      ["camera0", "Vault"],
+      ["camera1", "Door"],
+    ] as const) {
+      const [camera] = server.cameras.views.filter((view) => view.id === id);
+      if (camera === undefined) throw new Error(`no ${id}`);
+      const failing = { ...camera, name, status: "ERROR", reason: "no frames" } as const;
+      server.bus.emit("camera.status", { camera: failing, change: "error", previous: "CONNECTED" });
+    }
+    const all = JSON.stringify((await (await server.login("admin")).result("get_status")).problems);
+    expect([all.includes("Vault"), all.includes("Door")]).toEqual([true, true]);
+    const { key } = server.keys.create({ name: "door", role: "admin", cameras: new Set(["camera1"]) });
+    const limited = await server.connect();
+    await limited.result("authenticate", { auth_token: key });
+    const seen = JSON.stringify((await limited.result("get_status")).problems);
+    expect([seen.includes("Vault"), seen.includes("camera0"), seen.includes("Door")]).toEqual([false, false, true]);
+  });
+});
+
 describe("request figures", () => {
   it("keep all in the totals and only faults of the newest thousand in the recent ones", () => {
     const figures = new RequestFigures();
