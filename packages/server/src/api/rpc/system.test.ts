@@ -132,7 +132,11 @@ describe("somebody limited to some cameras", () => {
     const limited = await server.connect();
     await limited.result("authenticate", { auth_token: key });
     const seen = JSON.stringify((await limited.result("get_status")).problems);
-    expect([seen.includes("Vault"), seen.includes("camera0"), seen.includes("Door")]).toEqual([false, false, true]);
+    expect([seen.includes("Vault"), seen.includes("camera0"), seen.includes("Door")]).toEqual([
+      false,
+      false,
+      true,
+    ]);
   });
 });
 
