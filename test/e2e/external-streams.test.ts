@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -116,6 +116,17 @@ describe("a stream that is added", () => {
     expect(added).toMatchObject({ camera_id: "camera102", capabilities: { codec: "mjpeg" } });
   });
 
+  it("of H.264 in MPEG-TS, as drones send it, is one too", async () => {
+    const stream_url = `${network.rtsp}/subject`;
+    const added = await rpc.call("add_external_stream", { stream_url, stream_type: "skydio_stanag4609" });
+    expect(added).toMatchObject({ camera_id: "camera103", capabilities: { codec: "h264" } });
+    const { skydio_streams } = await rpc.call<{ skydio_streams: { url: string }[] }>("get_external_streams");
+    expect(skydio_streams.map(({ url }) => url)).toEqual([stream_url]);
+    const taken = await rpc.call<{ filename: string }>("take_snapshot", { device: "camera103" });
+    expect(videoOf(await ffprobe(hub.file("snapshots", taken.filename)))).toMatchObject({ width: 320 });
+    await rpc.call("remove_external_stream", { stream_url });
+  });
+
   it("is photographed and recorded, and not taken away meanwhile", async () => {
     const taken = await rpc.call<{ filename: string }>("take_snapshot", { device: "camera101" });
     expect(videoOf(await ffprobe(hub.file("snapshots", taken.filename)))).toMatchObject({ width: 320 });
@@ -128,7 +139,8 @@ describe("a stream that is added", () => {
     });
   });
 
-  it("is there after a restart, once it has answered, under its number", async () => {
+  it("is there after a restart, once it has answered, under its number, and recorded if it is to be", async () => {
+    await rpc.call("set_camera_settings", { device: "camera101", continuous_recording: true });
     await rpc.close();
     await hub.stop();
     await start();
@@ -141,17 +153,27 @@ describe("a stream that is added", () => {
       ["Door", "camera101"],
       ["Yard", "camera102"],
     ]);
+    await until("the recording goes on", async () =>
+      rpc.call<object | null>("get_recording_status", { device: "camera101" }).then((r) => r !== null),
+    );
     const taken = await rpc.call<{ filename: string }>("take_snapshot", { device: "camera101" });
     expect(videoOf(await ffprobe(hub.file("snapshots", taken.filename)))).toMatchObject({ width: 320 });
   });
 
   it("is removed, with force while it is recorded, and gets its number back", async () => {
-    const started = await rpc.call<{ filename: string }>("start_recording", { device: "camera101" });
+    const running = await rpc.call<{ filename: string }>("get_recording_status", { device: "camera101" });
+    await until("there is a picture in it", () => {
+      const { size } = statSync(hub.file("recordings", running.filename), { throwIfNoEntry: false }) ?? {
+        size: 0,
+      };
+      return size > 5000;
+    });
+    await expect(rpc.call("remove_external_stream", { stream_url: shown() })).rejects.toThrow(/force/);
     await rpc.call("subscribe_events", { topics: ["stream.removed"] });
     const removed = await rpc.call("remove_external_stream", { stream_url: locked(), force: true });
     expect(removed).toMatchObject({ stream_url: shown(), status: "REMOVED", camera_id: "camera101" });
     await rpc.waitFor("stream.removed", (params) => params.camera_id === "camera101");
-    expect(videoOf(await ffprobe(hub.file("recordings", started.filename)))).toMatchObject({
+    expect(videoOf(await ffprobe(hub.file("recordings", running.filename)))).toMatchObject({
       codec_name: "h264",
     });
     const cameras = await rpc.call<{ cameras: { camera_id: string }[] }>("get_camera_list");

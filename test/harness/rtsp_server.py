@@ -1,7 +1,7 @@
 """Network cameras of independent make, for the tests: GStreamer's RTSP server and an MJPEG-over-HTTP server.
 
 Run with Debian's /usr/bin/python3. Prints one JSON line {"rtsp": port, "locked": port, "http": port} when it serves; ends with stdin.
-RTSP paths: /h264, /h264-b (B-frames), /h264-audio (AAC), /hevc; the same on the locked port for admin:s3cret only.
+RTSP paths: /h264, /h264-b (B-frames), /h264-audio (AAC), /hevc, /subject (H.264 in MPEG-TS, as Skydio drones send it); the same on the locked port for admin:s3cret only.
 HTTP path: /mjpeg (multipart/x-mixed-replace, 320x240 at 10 frames/s).
 """
 import json
@@ -22,6 +22,7 @@ PIPELINES = {
     "/h264": VIDEO + "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 ! rtph264pay name=pay0 config-interval=1 pt=96",
     "/h264-b": VIDEO + "x264enc bframes=2 b-adapt=false speed-preset=veryfast key-int-max=15 rc-lookahead=5 sync-lookahead=0 ! video/x-h264,profile=main ! rtph264pay name=pay0 config-interval=1 pt=96",
     "/h264-audio": VIDEO + "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 ! rtph264pay name=pay0 config-interval=1 pt=96" + AUDIO,
+    "/subject": VIDEO + "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 ! h264parse config-interval=1 ! mpegtsmux alignment=7 ! rtpmp2tpay name=pay0 pt=33",
     "/hevc": VIDEO + "x265enc tune=zerolatency speed-preset=ultrafast key-int-max=15 ! rtph265pay name=pay0 config-interval=1 pt=96",
 }
 

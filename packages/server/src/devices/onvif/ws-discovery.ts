@@ -94,7 +94,7 @@ export async function discoverOnvif(options: DiscoveryOptions): Promise<OnvifAns
   return [...found.values()];
 }
 
-/** @throws OcelliError `config_invalid` for an interface there is not */
+/** Of an interface there is not (now), none. */
 function localAddresses(wanted: readonly string[] | undefined): string[] {
   const present = networkInterfaces();
   const names = wanted === undefined || wanted.length === 0 ? Object.keys(present) : wanted;
