@@ -57,8 +57,10 @@ describe("the OpenRPC document", () => {
 
   it("has schemas that compile, and examples that both they and the hub take", () => {
     for (const { name, params, result, examples } of document.methods) {
-      validator().compile(result.schema);
+      const isAnswer = validator().compile(result.schema);
       for (const example of examples) {
+        isAnswer(example.result.value);
+        expect(isAnswer.errors ?? [], `${name}: ${JSON.stringify(example.result.value)}`).toEqual([]);
         for (const { name: parameter, value } of example.params) {
           const schema = params.find((one) => one.name === parameter)?.schema;
           if (schema === undefined) throw new Error(`the example of ${name} has an unknown ${parameter}`);

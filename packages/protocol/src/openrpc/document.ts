@@ -15,6 +15,7 @@ import {
   otherNamesOf,
 } from "../camera-service/index.ts";
 import { errorWords } from "./error-words.ts";
+import { exampleResult } from "./example-result.ts";
 import { type JsonSchema, schemaOfInput, schemaOfOutput } from "./json-schema.ts";
 import { notificationWords } from "./notification-words.ts";
 import { methodWords } from "./words.ts";
@@ -38,6 +39,8 @@ export interface DocumentedError {
 export interface ExamplePairing {
   readonly name: string;
   readonly params: readonly { readonly name: string; readonly value: unknown }[];
+  /** Of the right shape; the values are illustration. */
+  readonly result: { readonly name: string; readonly value: unknown };
 }
 
 export type DocumentedMethod = {
@@ -117,18 +120,20 @@ function methodOf(name: MethodName): Method {
 
 function documented(name: MethodName): DocumentedMethod {
   const { access, result } = methodOf(name);
-  const { summary = "", example = {} } = wordsOf(name);
+  const { summary = "", example = {}, exampleAnswer } = wordsOf(name);
+  const schema = schemaOfOutput(result);
   return {
     name,
     summary,
     paramStructure: "either",
     params: parametersOf(name),
-    result: { name: `${name}_result`, schema: schemaOfOutput(result) },
+    result: { name: `${name}_result`, schema },
     errors: errorsOf(name),
     examples: [
       {
         name: "typical",
         params: Object.entries(example).map(([parameter, value]) => ({ name: parameter, value })),
+        result: { name: `${name}_result`, value: exampleResult(schema, exampleAnswer) },
       },
     ],
     "x-role": access,
@@ -191,6 +196,7 @@ interface AnyWords {
   readonly summary?: string;
   readonly params?: Readonly<Record<string, string | undefined>>;
   readonly example?: object;
+  readonly exampleAnswer?: unknown;
   readonly errors?: readonly Condition[];
 }
 

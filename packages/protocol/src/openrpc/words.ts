@@ -4,7 +4,7 @@
  *
  * After a change: `npm run docs`.
  */
-import type { Condition, MethodName, ParamsInput } from "../camera-service/index.ts";
+import type { Condition, MethodName, ParamsInput, ResultOf } from "../camera-service/index.ts";
 
 export interface MethodWords<M extends MethodName> {
   /** A sentence or two. */
@@ -13,6 +13,8 @@ export interface MethodWords<M extends MethodName> {
   readonly params?: { readonly [P in keyof ParamsInput<M>]?: string };
   /** Parameters of a call that makes sense: at least the required ones. */
   readonly example?: ParamsInput<M>;
+  /** Fields of the answer to it, where what is made from the schema would mislead. */
+  readonly exampleAnswer?: ResultOf<M> | Partial<ResultOf<M>>;
   /** Stable codes beyond those that follow from the schema (see `conditionsOf` in document.ts). */
   readonly errors?: readonly Condition[];
 }
@@ -71,6 +73,13 @@ export const methodWords: { readonly [M in MethodName]?: MethodWords<M> } = {
       "storage_failed",
       "invalid_filename",
     ],
+    exampleAnswer: {
+      filename: "camera0_snapshot_2026-01-15_14-30-00.jpg",
+      format: "jpg",
+      status: "completed",
+      file_path: "snapshots/camera0_snapshot_2026-01-15_14-30-00.jpg",
+      download_url: "/files/snapshots/camera0_snapshot_2026-01-15_14-30-00.jpg",
+    },
   },
   capture_snapshot: {
     summary: "The same as `take_snapshot`.",
@@ -92,6 +101,13 @@ export const methodWords: { readonly [M in MethodName]?: MethodWords<M> } = {
       "storage_failed",
       "invalid_filename",
     ],
+    exampleAnswer: {
+      filename: "camera0_snapshot_2026-01-15_14-30-00.jpg",
+      format: "jpg",
+      status: "completed",
+      file_path: "snapshots/camera0_snapshot_2026-01-15_14-30-00.jpg",
+      download_url: "/files/snapshots/camera0_snapshot_2026-01-15_14-30-00.jpg",
+    },
   },
   start_recording: {
     summary: "Starts recording a camera. Answers when the first frame is in the file.",
@@ -124,6 +140,7 @@ export const methodWords: { readonly [M in MethodName]?: MethodWords<M> } = {
       "invalid_filename",
       "reader_too_slow",
     ],
+    exampleAnswer: { status: "STARTED" },
   },
   stop_recording: {
     summary: "Ends a recording. Answers when the file is finished.",
@@ -199,6 +216,7 @@ export const methodWords: { readonly [M in MethodName]?: MethodWords<M> } = {
       device: "the camera",
     },
     example: { device: "camera0" },
+    exampleAnswer: { format: "MJPG" },
   },
   set_camera_settings: {
     summary:
@@ -216,6 +234,7 @@ export const methodWords: { readonly [M in MethodName]?: MethodWords<M> } = {
     },
     example: { device: "camera0", name: "Door" },
     errors: ["unsupported"],
+    exampleAnswer: { format: "MJPG" },
   },
   get_camera_controls: {
     summary:
@@ -264,6 +283,68 @@ export const methodWords: { readonly [M in MethodName]?: MethodWords<M> } = {
     },
     example: { schedule_id: "5f0c7a52-6d5e-4c6c-9a51-0d6a4d1c9f10" },
     errors: ["file_not_found", "unsupported"],
+  },
+  get_clock_status: {
+    summary: "Extension: how far the hub's clock may be trusted.",
+  },
+  create_sync_group: {
+    summary:
+      "Extension: cameras and devices that record together from one instant. A group of this name is replaced.",
+    params: {
+      name: "of the group",
+      members:
+        'cameras by any of their names, and MultiCam devices as `{"host", "port", "name"}`, whose network `multicam.networks` must allow',
+      tolerance_ms: "how far first frames may be apart; one frame interval of the slowest member otherwise",
+    },
+    example: { name: "lab", members: ["camera0"] },
+    errors: ["camera_not_found", "permission_denied"],
+  },
+  get_sync_groups: {
+    summary: "Extension: the groups, by name.",
+  },
+  delete_sync_group: {
+    summary: "Extension: forgets a group. Its sessions and files stay.",
+    params: { group: "its id or name" },
+    example: { group: "lab" },
+    errors: ["not_found", "file_in_use"],
+  },
+  start_sync_recording: {
+    summary:
+      "Extension: arms every member for one instant, and answers when all are armed. If one cannot take part nobody starts, unless `allow_partial`. Each member's first frame is the first one captured at or after the instant.",
+    params: {
+      group: "its id or name",
+      start_time: "the instant; `delay` from now otherwise",
+      delay: "seconds from now, 5 unless given: cameras need some to warm up",
+      duration: "seconds; until stopped otherwise",
+      allow_partial: "begin with those that can",
+      name: "part of the files' names; the group's otherwise",
+    },
+    example: { group: "lab", delay: 5 },
+    errors: ["not_found", "already_recording", "camera_disconnected", "device_unreachable", "device_failed"],
+  },
+  stop_sync_recording: {
+    summary: "Extension: ends a session. Answers when every member's file is finished and in the library.",
+    params: { session_id: "the session", group: "or the group whose session runs" },
+    example: { group: "lab" },
+    errors: ["not_found", "not_recording"],
+  },
+  get_sync_sessions: {
+    summary: "Extension: what groups recorded, newest first.",
+    params: { limit: "100 unless given" },
+  },
+  get_sync_report: {
+    summary:
+      "Extension: what a session's files show: start errors, skew, frames, jitter, and a verdict. Read from the files, also while it records.",
+    params: { session_id: "the session" },
+    example: { session_id: "5f0c7a52-6d5e-4c6c-9a51-0d6a4d1c9f10" },
+    errors: ["not_found"],
+  },
+  align_sync_session: {
+    summary:
+      "Extension: makes new recordings with exactly the frames all members have, and a side-by-side view. Long work: `export.progress` tells how far it is.",
+    params: { session_id: "the session", preview: "false: no side-by-side view" },
+    example: { session_id: "5f0c7a52-6d5e-4c6c-9a51-0d6a4d1c9f10" },
+    errors: ["not_found", "file_in_use", "unsupported", "storage_low", "ffmpeg_failed"],
   },
   get_storage_info: {
     summary: "How much room there is on the disk, and what recordings and snapshots take.",
@@ -411,18 +492,22 @@ export const methodWords: { readonly [M in MethodName]?: MethodWords<M> } = {
       message: "any text",
     },
     example: { message: "hello" },
+    exampleAnswer: "hello",
   },
   get_supported_methods: {
     summary: "The names of all methods of this hub.",
+    exampleAnswer: ["ping", "authenticate", "get_camera_list"],
   },
   get_server_info: {
     summary: "What the hub is, where it runs, and what the machine has.",
   },
   get_status: {
     summary: "How the hub is, and what is wrong with it.",
+    exampleAnswer: { status: "healthy", components: { websocket_server: "running" }, problems: [] },
   },
   get_system_status: {
     summary: "Whether the hub is ready, and the cameras that can be used now.",
+    exampleAnswer: { status: "ready" },
   },
   get_metrics: {
     summary: "Measured figures: requests, memory, processor, cameras, recordings, viewers.",
