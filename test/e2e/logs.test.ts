@@ -109,6 +109,21 @@ describe("the log of a hub at its most talkative", () => {
     await using rpc = await hub.rpc();
     const made = await rpc.call<{ api_key: string }>("create_api_key", { name: "x", role: "viewer" });
     secrets.add(made.api_key);
+    await rpc.call("create_user", { username: "anna", password: "geheim-password", role: "viewer" });
+    await rpc.call("set_user_password", { username: "anna", password: "geheim-password-2" });
+    const login = await rpc.call<{ token: string }>("login", {
+      username: "anna",
+      password: "geheim-password-2",
+    });
+    secrets.add(login.token);
+    await using byToken = await hub.rpc(login.token);
+    await byToken.call("login", { username: "anna", password: "geheim-wrong" }).catch(() => undefined);
+    await byToken.call("login", { username: "anna", password: ["geheim-list"] }).catch(() => undefined);
+    const renewed = await byToken.call<{ token: string }>("refresh_token", { token: login.token });
+    secrets.add(renewed.token);
+    await hub.fetch("/api/cameras", {
+      headers: { "x-api-key": "", authorization: `Bearer ${renewed.token}` },
+    });
     await using byKey = await hub.rpc(made.api_key);
     await byKey.call("get_camera_list", { auth_token: made.api_key });
     await using byQuery = await hub.rpc(undefined, `?token=${made.api_key}`);

@@ -446,7 +446,7 @@ export class Hub {
     ready = true;
     this.#service.ready(`Serving ${cameras.views().length} camera(s)`);
     bus.emit("system.startup", { version });
-    this.#log.debug({ version, ffmpeg: ffmpeg.version, dataDir: data.root, addresses }, "the hub is ready");
+    this.#log.info({ version, ffmpeg: ffmpeg.version, dataDir: data.root, addresses }, "the hub is ready");
     return { addresses, cameras: cameras.views() };
   }
 
@@ -489,7 +489,7 @@ export class Hub {
     timeout.abort();
     bound.close();
     if (outcome === "timeout") this.#log.error({ parts: [...open] }, "these parts did not stop in time");
-    else this.#log.debug("the hub has stopped");
+    else this.#log.info("the hub has stopped");
     return outcome;
   }
 
