@@ -92,6 +92,15 @@ async function captured(url: string): Promise<number> {
 const head = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:0\n";
 const list = (uri: string) => `${head}#EXTINF:1,\n${uri}\n#EXT-X-ENDLIST\n`;
 
+function manifest(type: string, base: string): string {
+  return [
+    `<?xml version="1.0"?>${type === "" ? "" : `<!DOCTYPE MPD ${type}>`}`,
+    '<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT1S"><Period>',
+    '<AdaptationSet contentType="video"><Representation id="1" bandwidth="1">',
+    `<BaseURL>${base}</BaseURL></Representation></AdaptationSet></Period></MPD>`,
+  ].join("");
+}
+
 describe("what a server smuggles in", () => {
   const file = () => `file://${pipe}`;
   const cases: readonly (readonly [string, string, () => string])[] = [
@@ -119,12 +128,9 @@ describe("what a server smuggles in", () => {
     ],
     ["a list of ffmpeg's own", "/a.txt", () => `ffconcat version 1.0\nfile '${pipe}'\n`],
     ["a list of ffmpeg's own with a URL", "/a.txt", () => `ffconcat version 1.0\nfile '${file()}'\n`],
-    [
-      "a DASH manifest",
-      "/a.mpd",
-      () =>
-        `<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT1S"><Period><AdaptationSet contentType="video"><Representation id="1" bandwidth="1"><BaseURL>${file()}</BaseURL></Representation></AdaptationSet></Period></MPD>`,
-    ],
+    ["a DASH manifest", "/a.mpd", () => manifest("", file())],
+    ["an entity of a DASH manifest", "/a.mpd", () => manifest(`[<!ENTITY x SYSTEM "${file()}">]`, "&x;")],
+    ["the document type of a DASH manifest", "/a.mpd", () => manifest(`SYSTEM "${file()}"`, "v.ts")],
     [
       "a session description",
       "/a.sdp",
