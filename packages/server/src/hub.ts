@@ -55,6 +55,7 @@ import { probeStream } from "./external-streams/stream-probe.ts";
 import { type StreamFinder, StreamSearch } from "./external-streams/stream-search.ts";
 import { findFfmpeg } from "./ffmpeg/skills.ts";
 import { HealthProblems } from "./health/problems.ts";
+import { Digests } from "./library/digests.ts";
 import { MediaLibrary } from "./library/library.ts";
 import { Retention } from "./library/retention.ts";
 import { retentionMigrations } from "./library/retention-policy.ts";
@@ -419,7 +420,9 @@ export class Hub {
       isAllowed: (address) => allowed.identityFor(address) !== undefined,
     });
     const http = { app, authorize, log: log.child({ part: "http" }) };
-    registerFileRoutes({ ...http, library, frameTimesCsv });
+    const digests = new Digests({ log: log.child({ part: "digests" }) });
+    this.#started("digests", () => digests.close());
+    registerFileRoutes({ ...http, library, digests, frameTimesCsv });
     const signLink = links.sign.bind(links);
     registerLiveRoutes({ ...http, upgrades, views: live, cameras, snapshots, signLink, clock });
     registerOpenRpcRoutes({ app, version });

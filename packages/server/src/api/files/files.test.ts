@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
 import { appendFile, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -9,6 +10,7 @@ import pino from "pino";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { SystemClock } from "../../clock/system-clock.ts";
 import type { Library, MediaEntry, MediaKind } from "../../library/contract.ts";
+import { Digests } from "../../library/digests.ts";
 import type { Authorize } from "../access.ts";
 import { createHttpApp } from "../http-app.ts";
 import { Listener } from "../listener.ts";
@@ -48,7 +50,8 @@ function fakeLibrary(): Library {
       if (name === "broken.mp4") throw new Error("disk on fire");
       const filename = known[kind].find((candidate) => candidate === name || candidate === `${name}.mp4`);
       if (filename === undefined) throw new OcelliError("file_not_found", name);
-      return { filename, path: join(folderOf(kind), filename) } as MediaEntry;
+      const state = filename === "growing.mp4" ? "recording" : "complete";
+      return { filename, path: join(folderOf(kind), filename), state } as MediaEntry;
     },
     reserve: refuse,
     release: refuse,
@@ -76,7 +79,8 @@ beforeAll(async () => {
     yield "index,captured_at_us\n";
     yield "0,1736951400123456\n";
   }
-  registerFileRoutes({ app, library: fakeLibrary(), authorize, frameTimesCsv, log });
+  const digests = new Digests({ log });
+  registerFileRoutes({ app, library: fakeLibrary(), authorize, frameTimesCsv, digests, log });
   const upgrades = new Upgrades({ clock, log });
   listener = new Listener({ app, upgrades, addresses: ["127.0.0.1:0"], explicit: true, clock, log });
   port = (await listener.open())[0]?.port ?? 0;
@@ -112,6 +116,16 @@ function raw(target: Buffer | string, method = "GET"): Promise<string> {
 }
 
 describe("downloads", () => {
+  it("tell the digest of the whole file, also with a part of it, unless it still grows", async () => {
+    const digest = `sha-256=:${createHash("sha256").update(content).digest("base64")}:`;
+    expect((await get("/recordings/a.mp4")).headers.get("repr-digest")).toBe(digest);
+    const part = await get("/recordings/a.mp4", { range: "bytes=1-2" });
+    expect([part.status, part.headers.get("repr-digest")]).toEqual([206, digest]);
+    expect((await get("/recordings/a.mp4", {}, "HEAD")).headers.get("repr-digest")).toBe(digest);
+    const growing = await get("/recordings/growing.mp4");
+    expect([growing.status, growing.headers.get("repr-digest")]).toEqual([200, null]);
+  });
+
   it("gives the whole file with the headers clients look at", async () => {
     const response = await get("/recordings/a.mp4");
     expect(response.status).toBe(200);

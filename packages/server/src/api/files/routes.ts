@@ -11,6 +11,7 @@ import { codeOf } from "@ocelli/protocol";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { type LibraryReader, limitedLibrary } from "../../auth/limited-media.ts";
 import type { Library, MediaEntry, MediaKind } from "../../library/contract.ts";
+import type { Digests } from "../../library/digests.ts";
 import type { Log } from "../../log/log.ts";
 import { type Authorize, admissionOf } from "../access.ts";
 import { attachment } from "./content-disposition.ts";
@@ -21,6 +22,8 @@ export interface FileRoutesOptions {
   readonly authorize: Authorize;
   /** Lines of the frame-times table of a recording, with header line; works while the file grows. */
   readonly frameTimesCsv: (path: string) => AsyncIterable<string>;
+  /** Digests of finished files, for those who check what they got. None are told by default. */
+  readonly digests?: Pick<Digests, "of">;
   readonly log: Log;
 }
 
@@ -76,7 +79,7 @@ async function serve(
     if (place === undefined) return refuse(reply, 404, "File not found");
     return wantsTimes
       ? sendFrameTimes(options, entry, reply)
-      : await sendFile(kind, entry, place, request, reply);
+      : await sendFile(options, kind, entry, place, request, reply);
   } catch (error) {
     log.error({ err: error, kind }, "a download failed");
     return refuse(reply, 500, "Internal server error");
@@ -115,6 +118,7 @@ async function placeOf(folder: string, path: string): Promise<{ root: string; in
 }
 
 async function sendFile(
+  options: FileRoutesOptions,
   kind: MediaKind,
   entry: MediaEntry,
   place: { root: string; inside: string },
@@ -123,6 +127,7 @@ async function sendFile(
 ): Promise<FastifyReply> {
   // Many clients send `Cache-Control: no-cache` with a condition of their own; the library would then ignore the condition.
   delete request.raw.headers["cache-control"];
+  const digest = entry.state === "recording" ? undefined : await digestOf(options, entry);
   const urlPath = place.inside.split(sep).map(encodeURIComponent).join("/");
   const result = await send(request.raw, urlPath, {
     root: place.root,
@@ -137,6 +142,8 @@ async function sendFile(
     return refuseAs(result.statusCode, result.headers, reply);
   }
   reply.code(result.statusCode).headers(result.headers).header("Cache-Control", "private, no-cache");
+  // Of the whole file, also beside a part of it (RFC 9530).
+  if (digest !== undefined) reply.header("Repr-Digest", `sha-256=:${digest}:`);
   if (result.statusCode !== 304) {
     const extension = entry.filename.slice(entry.filename.lastIndexOf(".") + 1).toLowerCase();
     reply
@@ -148,6 +155,16 @@ async function sendFile(
   // The library would read one byte of a file that has grown since; none was announced.
   result.stream.destroy();
   return reply.send("");
+}
+
+async function digestOf(options: FileRoutesOptions, entry: MediaEntry): Promise<string | undefined> {
+  try {
+    return await options.digests?.of(entry.path);
+  } catch (error) {
+    // What is wrong with the file shows when it is sent.
+    options.log.debug({ err: error }, "a file has no digest");
+    return undefined;
+  }
 }
 
 function refuseAs(
