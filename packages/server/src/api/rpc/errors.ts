@@ -53,8 +53,8 @@ export function isInternal(condition: Condition): boolean {
 }
 
 const suggestions: Partial<Record<Condition, string>> = {
-  auth_required: "Call authenticate with an API key first.",
-  auth_failed: "Check the API key.",
+  auth_required: "Call authenticate with an API key or a token first.",
+  auth_failed: "Check the key, token or password.",
   camera_not_found: "get_camera_list names the cameras.",
   camera_disconnected: "Plug the camera in, then try again.",
   already_recording: "Stop the running recording first.",
