@@ -94,7 +94,7 @@ function servicesFor(identity: Identity, services: RpcServices): RpcServices {
   const cameras = limitedCameras(identity, services.cameras);
   const library = limitedLibrary(identity, services.library);
   // Each by name, so that the compiler asks about a service that is added.
-  const { externalStreams, streamSearch, storageReport, accounts, logins } = services;
+  const { externalStreams, streamSearch, configuration, storageReport, accounts, logins } = services;
   const { auth, events, subscriptions, hub, heldStreams, views, clock, log, rateLimits } = services;
   return {
     links,
@@ -112,7 +112,7 @@ function servicesFor(identity: Identity, services: RpcServices): RpcServices {
       },
     },
     // For methods that are refused to the limited.
-    ...{ externalStreams, streamSearch, accounts },
+    ...{ externalStreams, streamSearch, configuration, accounts },
     // Seen through `eventViewOf` where events are told; called with ids from `cameras`; or of nothing that has cameras.
     ...{ events, subscriptions, heldStreams, views, storageReport, logins, auth, hub, clock, log },
     ...(rateLimits === undefined ? {} : { rateLimits }),
