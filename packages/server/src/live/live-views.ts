@@ -108,13 +108,18 @@ export class LiveViews {
 
   /** How many watch this camera now. */
   viewersOf(cameraId: string): number {
-    return this.stats().filter((viewer) => viewer.cameraId === cameraId).length;
+    let viewers = 0;
+    for (const count of this.#viewers.keys()) if (count.cameraId === cameraId) viewers++;
+    return viewers;
   }
 
   /** What all viewers of this camera were sent since the start, also those that have left. */
   totalsOf(cameraId: string): LiveTotals {
-    const now = this.stats().filter((viewer) => viewer.cameraId === cameraId);
-    return now.reduce(addTo, this.#past.get(cameraId) ?? noTotals);
+    let totals = this.#past.get(cameraId) ?? noTotals;
+    for (const count of this.#viewers.keys()) {
+      if (count.cameraId === cameraId) totals = addTo(totals, count.stats());
+    }
+    return totals;
   }
 
   /** Ends all sessions; resolves when their captures are released. */

@@ -38,6 +38,10 @@ export class ViewerCount {
     this.#fixed = fixed;
   }
 
+  get cameraId(): string {
+    return this.#fixed.cameraId;
+  }
+
   sent(bytes: number): void {
     this.#framesSent += 1;
     this.#bytesSent += bytes;
