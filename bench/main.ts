@@ -11,6 +11,7 @@ import { firstPicture } from "./sections/first-picture.ts";
 import { hotplug } from "./sections/hotplug.ts";
 import { idle } from "./sections/idle.ts";
 import { latency } from "./sections/latency.ts";
+import { library } from "./sections/library.ts";
 import { recorder } from "./sections/recorder.ts";
 import { recording } from "./sections/recording.ts";
 import { rpc } from "./sections/rpc.ts";
@@ -30,6 +31,7 @@ const sections: readonly Section[] = [
   hotplug,
   rpc,
   clients,
+  library,
 ];
 
 const usage = `Usage: npm run bench -- [--quick] [--json FILE] [section ...]

@@ -11,7 +11,8 @@ import { Gate } from "./gate.ts";
 import { Lanes } from "./lanes.ts";
 
 export class Session {
-  readonly id = randomUUID();
+  /** By way of bytes, since the text as it is made consists of sixteen pieces. */
+  readonly id = Buffer.from(randomUUID()).toString("latin1");
   /** Address of the client: the socket's peer, or what a trusted proxy says. */
   readonly address: string;
   /** `http://hub.local:8002`, as the client reached it, if it told. */
