@@ -17,6 +17,12 @@ const echo: MethodImplementation<"echo"> = { run: ({ message }) => message };
 
 const getSupportedMethods: MethodImplementation<"get_supported_methods"> = { run: () => [...methodNames] };
 
+/**
+ * The most there can be: 256 video devices of a Linux kernel, 500 network cameras and 64 virtual ones of the
+ * settings, 200 streams added while the hub runs. How many a machine can serve at a time is another matter.
+ */
+const maxCameras = 256 + 500 + 64 + 200;
+
 const getServerInfo: MethodImplementation<"get_server_info"> = {
   async run(_params, _call, { clock, hub, storageReport }) {
     const { totalBytes, freeBytes } = await storageReport.measure();
@@ -29,8 +35,7 @@ const getServerInfo: MethodImplementation<"get_server_info"> = {
       version: hub.version,
       capabilities: ["snapshots", "recordings", "streaming"],
       supported_formats: [...recordingFormats, "jpg", "png"],
-      // The hub sets no limit; this is the number such clients know.
-      max_cameras: 10,
+      max_cameras: maxCameras,
       go_version: runtime,
       architecture: arch(),
       server: {
