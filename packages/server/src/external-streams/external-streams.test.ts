@@ -135,6 +135,19 @@ describe("an added stream", () => {
     ]);
   });
 
+  it("that works is not opened again to be called otherwise, or for nothing", async () => {
+    const hub = await start();
+    await hub.streams.add({ url, name: "Door" });
+    await hub.streams.add({ url });
+    expect(hub.events.map(({ type }) => type)).toEqual(["found"]);
+    const { stream } = await hub.streams.add({ url, name: "Gate" });
+    expect([stream.name, stream.facts, hub.devices.get("rtsp://h/a")?.name]).toEqual(["Gate", facts, "Gate"]);
+    expect(hub.probed).toHaveLength(1);
+    hub.provider.report("rtsp://h/a", { code: "no_frames", message: "gone" });
+    expect((await hub.streams.add({ url })).stream.status).toBe("CONNECTED");
+    expect(hub.probed).toHaveLength(2);
+  });
+
   it("keeps the old password when the new one does not work", async () => {
     const hub = await start();
     await hub.streams.add({ url });

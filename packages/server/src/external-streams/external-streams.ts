@@ -6,6 +6,7 @@
  * the hub; one that does not answer is tried again by itself. What the configuration names is not touched. The
  * credentials of a URL are in the database and in ffmpeg's arguments, never in a view, an event, an error or the log.
  */
+import { isDeepStrictEqual } from "node:util";
 import { codeOf, messageOf, OcelliError } from "@ocelli/protocol";
 import type { Camera, CameraSettings, Cameras } from "../cameras/contract.ts";
 import type { Clock } from "../clock/clock.ts";
@@ -118,7 +119,7 @@ export class ExternalStreams {
 
   /**
    * Opens the stream, and makes it a camera when it gives pictures. The same URL again changes name and options of the
-   * camera it has, and its credentials: it is opened with them first.
+   * camera it has, and its credentials: with other ones it is opened first.
    * @throws OcelliError `invalid_params`; `capture_failed` and `unsupported` as `probeStream`; `rate_limited`;
    *   `storage_failed` when it cannot be kept; the abort reason
    */
@@ -139,15 +140,20 @@ export class ExternalStreams {
     };
     if (before === undefined) this.#refuseTooMany(maxStreams);
     const device = this.#deviceOf(wanted);
-    const facts = await this.#probe(device, request.signal);
-    if (!this.#streams.has(shown)) this.#refuseTooMany(maxStreams);
-    this.#keep(() => store.put(wanted));
+    const facts = this.#isOpenedAlike(before, wanted) ? undefined : await this.#probe(device, request.signal);
     const wasKnown = this.#streams.has(shown);
-    this.#streams.set(shown, wanted);
-    this.#facts.set(shown, facts);
-    this.#cancelRetry.get(shown)?.();
-    this.#cancelRetry.delete(shown);
-    provider.put(device);
+    if (!wasKnown) this.#refuseTooMany(maxStreams);
+    if (!isDeepStrictEqual(wanted, this.#streams.get(shown))) {
+      this.#keep(() => store.put(wanted));
+      this.#streams.set(shown, wanted);
+      provider.put(device);
+    }
+    if (facts !== undefined) {
+      this.#facts.set(shown, facts);
+      this.#cancelRetry.get(shown)?.();
+      this.#cancelRetry.delete(shown);
+      provider.report(shown, undefined);
+    }
     const stream = this.#view(wanted);
     if (!wasKnown) {
       log.info({ url: shown, camera: stream.cameraId, ...facts }, "stream added");
@@ -190,6 +196,15 @@ export class ExternalStreams {
 
   #deviceOf({ url, name, transport, audio }: StoredStream): Device {
     return networkDevice({ url, name, transport, audio }, { clock: this.#options.clock });
+  }
+
+  /** Many cameras let only one or two in: one that works is not opened a second time to hear the same. */
+  #isOpenedAlike(before: StoredStream | undefined, wanted: StoredStream): boolean {
+    return (
+      before !== undefined &&
+      isDeepStrictEqual({ ...before, name: "" }, { ...wanted, name: "" }) &&
+      this.#cameraOf(wanted.shownUrl)?.status === "CONNECTED"
+    );
   }
 
   /** @throws OcelliError `rate_limited`, and as `probeStream` */
