@@ -1,4 +1,5 @@
 import type { FastifyInstance } from "fastify";
+import { watchAnswers } from "./api/answers.ts";
 import { registerCameraRoutes } from "./api/cameras/routes.ts";
 import { Certificate } from "./api/edge/certificate.ts";
 import { Clients } from "./api/edge/clients.ts";
@@ -15,6 +16,7 @@ import { registerMetricsRoutes } from "./api/metrics/routes.ts";
 import { registerOpenRpcRoutes } from "./api/openrpc/routes.ts";
 import { registerPageRoutes } from "./api/page/routes.ts";
 import { createRpcEndpoint, rpcSocketOptions } from "./api/rpc/endpoint.ts";
+import { registerSyncRoutes } from "./api/sync/routes.ts";
 import { Upgrades } from "./api/upgrades.ts";
 import { Accounts } from "./auth/accounts.ts";
 import { AnonymousAccess } from "./auth/anonymous.ts";
@@ -24,6 +26,7 @@ import { ExternalKeys } from "./auth/external-keys.ts";
 import { externalTokenCredentials } from "./auth/external-tokens.ts";
 import { ApiKeys, keyMigrations } from "./auth/keys.ts";
 import { Logins } from "./auth/logins.ts";
+import { Networks } from "./auth/networks.ts";
 import { Passwords } from "./auth/passwords.ts";
 import { LinkSigner } from "./auth/sign.ts";
 import { tokenSecret } from "./auth/token-secret.ts";
@@ -37,6 +40,8 @@ import { DeviceCapture } from "./capture/device-capture.ts";
 import { RingBudget } from "./capture/ring-budget.ts";
 import { Transcode } from "./capture/transcode.ts";
 import type { Clock } from "./clock/clock.ts";
+import { SystemClockSync } from "./clock/sync/clock-sync.ts";
+import { readNtpServer } from "./clock/sync/sntp.ts";
 import { SystemClock } from "./clock/system-clock.ts";
 import { effectiveSettings } from "./config/effective.ts";
 import type { Config, NetworkCameraConfig } from "./config/schema.ts";
@@ -79,6 +84,11 @@ import { ServiceNotifier } from "./service/service-notifier.ts";
 import { SnapshotService } from "./snapshots/snapshots.ts";
 import { createDataDir, lockDataDir } from "./store/data-dir.ts";
 import { openDatabase } from "./store/database.ts";
+import { cameraDriver } from "./sync/camera-member.ts";
+import { deviceDriver } from "./sync/device-member.ts";
+import { SessionFiles } from "./sync/session-files.ts";
+import { syncMigrations, syncStore } from "./sync/store.ts";
+import { SyncGroups } from "./sync/sync-groups.ts";
 import { version } from "./version.ts";
 import { Webhooks, webhookMigrations } from "./webhooks/webhooks.ts";
 
@@ -178,6 +188,14 @@ export class Hub {
       log: log.child({ part: "webhooks" }),
     });
     this.#started("webhooks", () => webhooks.close());
+    const clockSync = new SystemClockSync({
+      clock,
+      servers: config.clock.ntpServers.map(readNtpServer),
+      intervalMs: config.clock.intervalSeconds * 1000,
+      onError: (error) => log.warn({ err: error, part: "clock" }, "the time servers could not be asked"),
+    });
+    this.#started("watch of the clock", () => clockSync.close());
+    clockSync.onChange((state) => bus.emit("clock.state", { state }));
     const health = new HealthProblems({ bus, clock });
     this.#started("health", () => health.close());
     const ffmpeg = await findFfmpeg({ clock });
@@ -189,8 +207,15 @@ export class Hub {
       ...cameraMigrations,
       ...retentionMigrations,
       ...scheduleMigrations,
+      ...syncMigrations,
       ...externalStreamMigrations,
     ]);
+    if (database.isSparing) {
+      log.error(
+        { path: data.root },
+        "the disk is full: only reading and deleting are sure to work; delete recordings or add space, then start again",
+      );
+    }
     this.#started("database", () => database.close());
     const keys = new ApiKeys({ database, clock });
     const users = new Users({ database, clock });
@@ -327,6 +352,21 @@ export class Hub {
     });
     this.#started("continuous recording", () => continuous.close());
     continuous.start();
+    const making = { folder: `${data.recordings}/.sync`, ffmpeg: ffmpeg.ffmpeg, ffprobe: ffmpeg.ffprobe };
+    const devices = deviceDriver({ ...shared, ...making, clockSync, log: log.child({ part: "sync" }) });
+    this.#started("devices of sync groups", () => devices.close());
+    const sync = new SyncGroups({
+      store: syncStore(database),
+      ...{ cameras, clock, clockSync, bus },
+      drivers: { camera: cameraDriver(recordings, library), multicam: devices },
+      log: log.child({ part: "sync" }),
+    });
+    this.#started("sync groups", () => sync.close());
+    sync.start();
+    const sessionFiles = new SessionFiles({ ...shared, ...making, sessions: sync });
+    this.#started("files of sync sessions", () => sessionFiles.close());
+    // Not waited for: time servers may take seconds.
+    void clockSync.refresh();
     const cameraSettings = new CameraSettingsService({
       cameras,
       log: log.child({ part: "camera settings" }),
@@ -343,6 +383,12 @@ export class Hub {
 
     let ready = false;
     const app = createHttpApp({ log: log.child({ part: "http" }) });
+    const metrics = new Metrics({ version, log: log.child({ part: "metrics" }) });
+    // Before all other hooks, so that it sees what those refuse.
+    watchAnswers({
+      ...{ app, clock, log: log.child({ part: "http" }) },
+      onAnswer: (method, route, status) => metrics.httpRequest(method, route, status),
+    });
     const authorize = auth.identify.bind(auth);
     const origins = new Origins({ allowed: config.security.allowedOrigins, clients, isOwnHost });
     const rateLimits = new RateLimits({ clock, ...config.rateLimit });
@@ -356,7 +402,6 @@ export class Hub {
       maxSockets: config.connections.max + 1024,
     });
     const live = new LiveViews({ cameras, clock });
-    const metrics = new Metrics({ version, log: log.child({ part: "metrics" }) });
     const rpc = createRpcEndpoint({
       ...shared,
       onRequest: (method, outcome, seconds) => metrics.rpcRequest(method, outcome, seconds),
@@ -371,6 +416,8 @@ export class Hub {
       schedules,
       externalStreams,
       streamSearch,
+      ...{ sync, sessionFiles, clockSync },
+      deviceNetworks: new Networks(config.multicam.networks),
       configuration: () => effectiveSettings(config, this.#origin),
       events,
       auth,
@@ -425,6 +472,7 @@ export class Hub {
     registerFileRoutes({ ...http, library, digests, frameTimesCsv });
     const signLink = links.sign.bind(links);
     registerLiveRoutes({ ...http, upgrades, views: live, cameras, snapshots, signLink, clock });
+    registerSyncRoutes({ app, authorize, sessionFiles });
     registerOpenRpcRoutes({ app, version });
     registerPageRoutes({ app });
     const listener = new Listener({

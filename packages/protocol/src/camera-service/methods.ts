@@ -11,6 +11,7 @@ import * as results from "./results.ts";
 import { scheduleMethods } from "./schedule-methods.ts";
 import { storageMethods } from "./storage-methods.ts";
 import { streamMethods } from "./stream-methods.ts";
+import { syncMethods } from "./sync-methods.ts";
 import { systemMethods } from "./system-methods.ts";
 import {
   credential,
@@ -113,6 +114,7 @@ export const methods = {
   ...scheduleMethods,
   ...storageMethods,
   ...streamMethods,
+  ...syncMethods,
   ...systemMethods,
 } as const;
 

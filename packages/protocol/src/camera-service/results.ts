@@ -126,6 +126,8 @@ export const authenticateSchema = z.union([
     session_id: z.uuid(),
     user_id: z.string(),
     auth_method: z.string(),
+    /** Extension: ids of the cameras the credential is good for; null: all. */
+    cameras: z.array(z.string()).nullable(),
   }),
   z.looseObject({ authenticated: z.literal(false), error: z.string() }),
 ]);

@@ -478,6 +478,66 @@ export const configSchema = z.strictObject({
       requestSeconds: seconds(30, "How long an HTTP request or TLS handshake may take to arrive", 1, 600),
     })
     .prefault({}),
+  clock: z
+    .strictObject({
+      ntpServers: described(
+        z
+          .array(
+            z
+              .string()
+              .regex(/^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?$/, "must be host or host:port, such as ntp.example.org"),
+          )
+          .max(8)
+          .default([]),
+        "Time servers the hub asks how far its clock is off; without any, what the kernel says counts",
+      ),
+      intervalSeconds: seconds(300, "How often they are asked", 16, 86_400),
+    })
+    .prefault({}),
+  multicam: z
+    .strictObject({
+      enabled: described(
+        z.boolean().default(false),
+        "Let MultiCam controllers record and fetch files. The protocol knows no keys: the networks below decide",
+      ),
+      networks: described(
+        z.array(network).default(["127.0.0.0/8", "::1/128"]),
+        "With whom MultiCam is spoken: controllers that may come, and devices of sync groups",
+      ),
+      camera: described(
+        z.string().min(1).max(255).optional(),
+        "The camera on the hub's own ports; the first one otherwise",
+      ),
+      devices: described(
+        z
+          .array(
+            z.strictObject({
+              camera: z.string().min(1).max(255),
+              port: z.number().int().min(0).max(65_535),
+            }),
+          )
+          .max(64)
+          .default([]),
+        "Further cameras, each on a port of its own: a list of {camera, port}",
+      ),
+      advertise: described(
+        z.boolean().default(false),
+        "Announce the devices by mDNS, so that controllers find them",
+      ),
+      deviceType: described(
+        z.enum(["iOS:iPhone", "Android:Phone", "Android:Quest", "Oak"]).default("Android:Phone"),
+        "As what kind of device controllers shall see the cameras",
+      ),
+      uploadHosts: described(
+        z.array(hostName).max(100).default([]),
+        "Hosts that files may be uploaded to when a controller asks for it, such as *.amazonaws.com; none without",
+      ),
+      deleteAfterUpload: described(
+        z.boolean().default(false),
+        "Delete a recording once its upload has been verified",
+      ),
+    })
+    .prefault({}),
   webhooks: described(
     z.array(webhookSchema).max(50).default([]),
     "Addresses events are posted to: a list of {url, secret, events}, with events such as recording.* (all otherwise)",

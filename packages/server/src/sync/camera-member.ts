@@ -1,12 +1,26 @@
 /** A camera of this hub as a member: its recording is armed for the instant, the capture warm long before. */
 import { messageOf, OcelliError } from "@ocelli/protocol";
 import type { RecordingView } from "../events/catalogue.ts";
+import type { Library } from "../library/contract.ts";
 import type { Recordings } from "../recording/contract.ts";
 import type { SessionMember, SyncSession } from "./contract.ts";
 import type { MemberChange, MemberDriver } from "./members.ts";
 
-export function cameraDriver(recordings: Pick<Recordings, "start" | "stop" | "activeOf">): MemberDriver {
+export function cameraDriver(
+  recordings: Pick<Recordings, "start" | "stop" | "activeOf">,
+  library: Pick<Library, "get">,
+): MemberDriver {
   return {
+    resume(session, member) {
+      if (recordings.activeOf(member.key)?.id === member.recordingId) return {};
+      try {
+        // Recovered, and not taken up again: its time was over.
+        const { filename } = library.get("recording", fileStem(session, member));
+        return { state: "completed", files: [filename] };
+      } catch {
+        return { state: "failed", error: "The hub was not running, and there is no file of it." };
+      }
+    },
     async arm(session, member) {
       const view = await recordings.start({
         cameraId: member.key,

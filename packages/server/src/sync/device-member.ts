@@ -53,6 +53,8 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
       };
     },
 
+    resume: () => ({}),
+
     async stop(session, member) {
       const id = idOf(member);
       const declared = member.declared ?? {};

@@ -11,6 +11,8 @@ export interface MemberDriver {
   arm(session: SyncSession, member: SessionMember, signal: AbortSignal): Promise<MemberChange>;
   /** Ends it and brings its files in; never rejects. */
   stop(session: SyncSession, member: SessionMember): Promise<MemberChange>;
+  /** What became of it while the hub was down; nothing when it goes on. Never throws. */
+  resume(session: SyncSession, member: SessionMember): MemberChange;
   /** Undoes `arm` for a session that does not begin after all; never rejects. */
   cancel(session: SyncSession, member: SessionMember): Promise<void>;
 }

@@ -5,6 +5,7 @@ import type { Cameras } from "../cameras/contract.ts";
 import { FakeClock } from "../clock/fake-clock.ts";
 import { EventBus } from "../events/bus.ts";
 import type { RecordingView } from "../events/catalogue.ts";
+import type { MediaEntry } from "../library/contract.ts";
 import { openDatabase } from "../store/database.ts";
 import { cameraDriver } from "./camera-member.ts";
 import type { SyncSession } from "./contract.ts";
@@ -49,6 +50,7 @@ function view(cameraId: string, more: Partial<RecordingView> = {}): RecordingVie
   };
 }
 
+let active: string | undefined;
 const recordings = {
   async start({ cameraId, startAtUs }: { cameraId: string; startAtUs?: number }) {
     if (broken.has(cameraId)) throw new OcelliError("camera_busy", `${cameraId} is held by zoom.`);
@@ -62,11 +64,21 @@ const recordings = {
     bus.emit("recording.stopped", { recording: ended, reason: "requested" });
     return ended;
   },
-  activeOf: () => undefined,
+  activeOf: (cameraId: string) => (active === cameraId ? view(cameraId) : undefined),
+};
+
+/** What the library holds after a crash, by beginning of the name. */
+let kept: string | undefined;
+const library = {
+  get(_kind: "recording" | "snapshot", name: string) {
+    if (kept === undefined || !name.endsWith(kept)) throw new OcelliError("file_not_found", `no ${name}`);
+    return { filename: `${name}.mp4` } as MediaEntry;
+  },
 };
 
 /** A device that does as it is told. */
 const remote: MemberDriver = {
+  resume: () => ({}),
   async arm(session) {
     if (broken.has("device")) throw new OcelliError("device_unreachable", "The device did not answer.");
     calls.push(`device armed at T0+${session.startAtUs - t0()}`);
@@ -88,7 +100,7 @@ function open(database = openDatabase(":memory:", syncMigrations)): SyncGroups {
   const groups = new SyncGroups({
     store: syncStore(database),
     cameras,
-    drivers: { camera: cameraDriver(recordings), multicam: remote },
+    drivers: { camera: cameraDriver(recordings, library), multicam: remote },
     clock,
     clockSync: {
       state: {
@@ -108,6 +120,8 @@ beforeEach(() => {
   calls = [];
   broken = new Set();
   told = [];
+  kept = undefined;
+  active = undefined;
   begun = clock.wallUs();
   bus.on("sync.session", ({ session }) => told.push(session.state));
 });
@@ -196,12 +210,30 @@ describe("a sync group", () => {
     before.create({ name: "lab", members: [camera("camera0"), device] });
     const { id } = await before.begin({ group: "lab", durationS: 10 });
     before.close();
+    active = "camera0";
     const after = open(database);
     after.start();
     expect(after.runningOf("lab").id).toBe(id);
     await clock.advanceAsync(16_000);
     expect(calls).toContain("device stopped");
     expect(after.session(id).state).toBe("completed");
+    after.close();
+  });
+
+  it("finds out after a restart what became of its members meanwhile", async () => {
+    const database = openDatabase(":memory:", syncMigrations);
+    const before = open(database);
+    before.create({ name: "lab", members: [camera("camera0"), camera("camera1")] });
+    const { id } = await before.begin({ group: "lab" });
+    before.close();
+    kept = "camera0";
+    const after = open(database);
+    after.start();
+    expect(after.session(id)).toMatchObject({ state: "failed" });
+    expect(after.session(id).members).toMatchObject([
+      { state: "completed", files: [expect.stringMatching(/^lab_.*_camera0\.mp4$/)] },
+      { state: "failed", error: expect.stringContaining("not running") },
+    ]);
     after.close();
   });
 

@@ -74,7 +74,15 @@ export class SyncGroups {
 
   /** Takes up sessions that were open when the hub went down. Call once recordings have been recovered. */
   start(): void {
-    for (const session of this.#open.values()) this.#scheduleEnd(session);
+    for (const session of [...this.#open.values()]) {
+      for (const member of session.members) {
+        if (member.state === "completed" || member.state === "failed") continue;
+        const change = this.#driver(member).resume(session, member);
+        if (change.state !== undefined) this.#change(session.id, member.key, change);
+      }
+      const open = this.#open.get(session.id);
+      if (open !== undefined) this.#scheduleEnd(open);
+    }
   }
 
   groups(): readonly SyncGroup[] {

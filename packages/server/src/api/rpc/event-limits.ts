@@ -7,12 +7,14 @@ import { cameraOf } from "./event-shapes.ts";
 /** The record, less what it tells of other cameras; `undefined` when nothing is left. */
 export type EventView = (record: EventRecord) => EventRecord | undefined;
 
+const everything: EventView = (record) => record;
+
 /**
  * For one reader of events in their order: what is wrong is told to the limited when it changed for them.
  * What belongs to no camera, and is not named here, may hold files of any.
  */
 export function eventViewOf(who: Limited): EventView {
-  if (who?.cameras === undefined) return (record) => record;
+  if (who?.cameras === undefined) return everything;
   let problemsTold = "[]";
   let severity: Severity = "ok";
   return (record) => {

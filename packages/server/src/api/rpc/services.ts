@@ -1,13 +1,16 @@
 /** What the methods work with: the floors below, as the composition root hands them over. */
+
 import type { Accounts } from "../../auth/accounts.ts";
 import type { Authenticator } from "../../auth/authenticator.ts";
 import type { RecordingControl, SnapshotControl } from "../../auth/limited-cameras.ts";
 import type { LibraryReader } from "../../auth/limited-media.ts";
 import type { Logins } from "../../auth/logins.ts";
+import type { Networks } from "../../auth/networks.ts";
 import type { LinkSigner } from "../../auth/sign.ts";
 import type { CameraSettingsService } from "../../cameras/camera-settings.ts";
 import type { Cameras } from "../../cameras/contract.ts";
 import type { Clock } from "../../clock/clock.ts";
+import type { ClockSync } from "../../clock/sync/state.ts";
 import type { EffectiveSetting } from "../../config/effective.ts";
 import type { Events } from "../../event-log/contract.ts";
 import type { ExternalStreams } from "../../external-streams/external-streams.ts";
@@ -20,6 +23,8 @@ import type { LiveViews } from "../../live/live-views.ts";
 import type { Log } from "../../log/log.ts";
 import type { Exports } from "../../recording/contract.ts";
 import type { Schedules } from "../../recording/schedules.ts";
+import type { SessionFiles } from "../../sync/session-files.ts";
+import type { SyncGroups } from "../../sync/sync-groups.ts";
 import type { RateLimits } from "../edge/rate-limits.ts";
 import type { MachineFigures } from "./machine-figures.ts";
 import type { RequestFigures } from "./request-figures.ts";
@@ -60,6 +65,14 @@ export interface RpcServices {
   readonly hub: HubFigures;
   readonly heldStreams: HeldStreams;
   readonly views: Pick<LiveViews, "viewersOf" | "totalsOf">;
+  readonly sync: Pick<
+    SyncGroups,
+    "groups" | "create" | "remove" | "begin" | "end" | "sessions" | "runningOf"
+  >;
+  readonly sessionFiles: Pick<SessionFiles, "report" | "align">;
+  /** Where devices of sync groups may be. */
+  readonly deviceNetworks: Pick<Networks, "has">;
+  readonly clockSync: Pick<ClockSync, "state">;
   readonly clock: Clock;
   readonly log: Log;
 }

@@ -81,6 +81,8 @@ interface Text {
 
 function viewOf(client: Client): EventView {
   const { identity } = client.outlet.session;
+  // Most are not limited; what is kept for each connection is to be little.
+  if (identity?.cameras === undefined) return eventViewOf(identity);
   if (client.view === undefined || client.view.of !== identity) {
     client.view = { of: identity, see: eventViewOf(identity) };
   }

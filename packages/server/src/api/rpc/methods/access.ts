@@ -25,6 +25,7 @@ export const authenticate: MethodImplementation<"authenticate"> = {
       session_id: session.id,
       user_id: identity.userId,
       auth_method: identity.method,
+      cameras: identity.cameras === undefined ? null : [...identity.cameras],
     };
   },
 };

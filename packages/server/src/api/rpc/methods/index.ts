@@ -23,6 +23,7 @@ import { scheduleImplementations } from "./schedules.ts";
 import { takeSnapshot } from "./snapshots.ts";
 import { storageImplementations } from "./storage.ts";
 import { streamImplementations } from "./streams.ts";
+import { syncImplementations } from "./sync.ts";
 import { systemImplementations } from "./system.ts";
 
 export const implementations: MethodTable = {
@@ -52,5 +53,6 @@ export const implementations: MethodTable = {
   ...scheduleImplementations,
   ...storageImplementations,
   ...streamImplementations,
+  ...syncImplementations,
   ...systemImplementations,
 };

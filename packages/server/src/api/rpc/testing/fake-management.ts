@@ -1,11 +1,16 @@
 /** Storage figures and retention in memory, for tests of the adapter. */
 import { OcelliError } from "@ocelli/protocol";
+import { Networks } from "../../../auth/networks.ts";
 import { effectiveSettings } from "../../../config/effective.ts";
 import { configSchema } from "../../../config/schema.ts";
 import type { ScopedPolicy } from "../../../library/retention-policy.ts";
 import type { Schedule } from "../../../recording/schedule-store.ts";
 import type { RpcServices } from "../services.ts";
 import { cameraView } from "./fakes.ts";
+
+function noSync(): never {
+  throw new OcelliError("not_found", "There is no such thing here.");
+}
 
 export function fakeManagement(): Pick<
   RpcServices,
@@ -17,6 +22,10 @@ export function fakeManagement(): Pick<
   | "externalStreams"
   | "streamSearch"
   | "views"
+  | "sync"
+  | "sessionFiles"
+  | "deviceNetworks"
+  | "clockSync"
 > {
   const policies: ScopedPolicy[] = [];
   const schedules: Schedule[] = [];
@@ -61,6 +70,23 @@ export function fakeManagement(): Pick<
         const found = schedules.find((one) => one.id === id);
         if (found === undefined) throw new OcelliError("invalid_params", `There is no schedule ${id}.`);
         return { ...found, state: "cancelled" };
+      },
+    },
+    sync: {
+      groups: () => [],
+      create: ({ name, members }) => ({ id: "g1", name, members: [...members], createdAtUs: 0 }),
+      remove: noSync,
+      begin: noSync,
+      end: noSync,
+      sessions: () => [],
+      runningOf: noSync,
+    },
+    sessionFiles: { report: noSync, align: noSync },
+    deviceNetworks: new Networks(["127.0.0.0/8"]),
+    clockSync: {
+      state: {
+        ...{ synchronised: true, source: "chrony", offsetUs: 0, uncertaintyUs: 900 },
+        ...{ servers: [], measuredAtUs: 0, reason: undefined },
       },
     },
     views: {
