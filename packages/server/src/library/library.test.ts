@@ -117,6 +117,21 @@ describe("entries", () => {
       entries: [{ filename: "clip3.mp4" }, { filename: "clip1.mp4" }],
     });
     expect(library.page("recording", { limit: 9, offset: 9 })).toEqual({ total: 5, entries: [] });
+    const of = (...ids: string[]) =>
+      library.page("recording", { limit: 9, offset: 0, cameraIds: new Set(ids) });
+    const all = library.page("recording", { limit: 9, offset: 0 });
+    const some = all.entries.filter(({ cameraId }) => cameraId === "camera1");
+    expect(some.length).toBeGreaterThan(0);
+    expect(of("camera1", "camera9")).toEqual({ total: some.length, entries: some });
+    expect(of("camera0", "camera1", "camera2")).toEqual(all);
+    expect(of()).toEqual({ total: 0, entries: [] });
+    expect(
+      library.page("recording", {
+        limit: 2,
+        offset: 1,
+        cameraIds: new Set(["camera0", "camera1", "camera2"]),
+      }).entries,
+    ).toEqual(all.entries.slice(1, 3));
     expect(library.page("recording", { limit: 9, offset: 0, cameraId: "camera9" })).toEqual({
       total: 0,
       entries: [],
@@ -348,6 +363,36 @@ describe("the index", () => {
     const second = await openLibrary();
     await second.rebuild();
     expect(names(second)).toHaveLength(300);
+  });
+
+  it("gives the same pages from whichever end they are reached", async () => {
+    const index = new MediaIndex(join(root, "pages.db"));
+    // Many of the same moment, a camera apart, and some that are still being written.
+    for (let number = 0; number < 203; number++) {
+      const state = number % 20 === 0 ? "recording" : "complete";
+      const sidecar = makeSidecar("recording", `clip${number}.mp4`, {
+        cameraId: `camera${number % 3}`,
+        state,
+      });
+      index.put(sidecar, { bytes: 1, modifiedAtUs: 1e15 + (number % 7), sidecarStamp: "" });
+    }
+    const finished = index
+      .page("recording", 1000, 0)
+      .toSorted((a, b) => b.modifiedAtUs - a.modifiedAtUs || b.id - a.id);
+    expect(finished).toHaveLength(192);
+    for (const camera of [undefined, "camera1"]) {
+      const expected = finished
+        .filter((row) => camera === undefined || JSON.parse(row.sidecar).cameraId === camera)
+        .map(({ filename }) => filename);
+      for (const limit of [1, 7, 100, 1000]) {
+        for (let offset = 0; offset <= expected.length + 3; offset++) {
+          const page = index.page("recording", limit, offset, camera).map(({ filename }) => filename);
+          expect(page).toEqual(expected.slice(offset, offset + limit));
+        }
+      }
+      expect(index.page("recording", 0, 5, camera)).toEqual([]);
+    }
+    index.close();
   });
 
   it("keeps pages quick with 100,000 entries", async () => {

@@ -88,6 +88,14 @@ export interface IndexRow {
 const columns = "id, kind, filename, writing, bytes, modified_at_us, sidecar_stamp, sidecar";
 const allColumns = `${columns}, lists`;
 
+/** Walks the index of each camera side by side: the page is found without sorting what comes before it. */
+function pageOfCameras(count: number): string {
+  const one = "SELECT id, modified_at_us FROM media WHERE kind = ? AND writing = 0 AND camera_id = ?";
+  return `SELECT ${columns} FROM media WHERE id IN (
+    SELECT id FROM (${Array(count).fill(one).join(" UNION ALL ")} ORDER BY modified_at_us DESC, id DESC LIMIT ? OFFSET ?)
+  ) ORDER BY modified_at_us DESC, id DESC`;
+}
+
 function kindOf(value: string): MediaKind {
   return value === "snapshot" ? "snapshot" : "recording";
 }
@@ -100,7 +108,9 @@ export class MediaIndex {
   readonly #byStem: Query<IndexRow>;
   readonly #newest: Query<IndexRow>;
   readonly #newestOfCamera: Query<IndexRow>;
-  readonly #newestOfCameras: Query<IndexRow>;
+  readonly #fromOldest: Query<IndexRow>;
+  readonly #fromOldestOfCamera: Query<IndexRow>;
+  readonly #newestOfCameras: (count: number) => Query<IndexRow>;
   readonly #writing: Query<IndexRow>;
   readonly #usage: Query<{ files: number; bytes: number }>;
   readonly #usageOfCamera: Query<{ files: number; bytes: number }>;
@@ -131,10 +141,10 @@ export class MediaIndex {
       bytes: integer(value, "bytes"),
     });
     // The inner select walks the index alone, however far the offset; only the page itself is read from the table.
-    const page = (condition: string): string =>
+    const page = (condition: string, walk: "ASC" | "DESC" = "DESC"): string =>
       `SELECT ${columns} FROM media WHERE id IN (
          SELECT id FROM media WHERE kind = ? AND writing = 0${condition}
-         ORDER BY modified_at_us DESC, id DESC LIMIT ? OFFSET ?
+         ORDER BY modified_at_us ${walk}, id ${walk} LIMIT ? OFFSET ?
        ) ORDER BY modified_at_us DESC, id DESC`;
     this.#database = database;
     this.#upsert = database.command(
@@ -152,7 +162,9 @@ export class MediaIndex {
     );
     this.#newest = database.query(page(""), row);
     this.#newestOfCamera = database.query(page(" AND camera_id = ?"), row);
-    this.#newestOfCameras = database.query(page(" AND camera_id IN (SELECT value FROM json_each(?))"), row);
+    this.#fromOldest = database.query(page("", "ASC"), row);
+    this.#fromOldestOfCamera = database.query(page(" AND camera_id = ?", "ASC"), row);
+    this.#newestOfCameras = (count) => database.query(pageOfCameras(count), row);
     this.#writing = database.query(`SELECT ${allColumns} FROM media WHERE writing = 1 ORDER BY id`, row);
     this.#usage = database.query(
       "SELECT coalesce(sum(files), 0) AS files, coalesce(sum(bytes), 0) AS bytes FROM media_usage WHERE kind = ?",
@@ -221,9 +233,20 @@ export class MediaIndex {
 
   /** Finished media, newest first, without their lists. */
   page(kind: MediaKind, limit: number, offset: number, cameras?: string | ReadonlySet<string>): IndexRow[] {
-    if (cameras === undefined) return this.#newest.all(kind, limit, offset);
-    if (typeof cameras === "string") return this.#newestOfCamera.all(kind, cameras, limit, offset);
-    return this.#newestOfCameras.all(kind, JSON.stringify([...cameras]), limit, offset);
+    if (typeof cameras === "object")
+      const ids = [...cameras];
+    if (ids.length === 0) return [];
+    const places = ids.flatMap((id) => [kind, id]);
+    return this.#newestOfCameras(ids.length).all(...places, limit, offset);
+    // A page near the end is reached from the end: what is skipped is at most half of all.
+    const { files } = this.usage(kind, cameras);
+    const count = Math.min(limit, files - offset);
+    if (count <= 0) return [];
+    const behind = files - offset - count;
+    const fromEnd = behind < offset;
+    const skipped = fromEnd ? behind : offset;
+    if (cameras === undefined) return (fromEnd ? this.#fromOldest : this.#newest).all(kind, count, skipped);
+    return (fromEnd ? this.#fromOldestOfCamera : this.#newestOfCamera).all(kind, cameras, count, skipped);
   }
 
   /** Number and size of finished media. */
