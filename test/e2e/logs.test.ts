@@ -77,10 +77,20 @@ describe("the log of a hub at its most talkative", () => {
     const live = await hub.fetch("/live/camera100/mjpeg", { headers: { "x-request-id": "live.1" } });
     expect(live.headers.get("x-request-id")).toBe("live.1");
     await live.body?.cancel();
+    const broken = await until("the line of the viewer who has left", () =>
+      linesOf(hub.output.join("\n")).find(({ requestId }) => requestId === "live.1"),
+    );
+    expect(broken).toMatchObject({
+      msg: "request",
+      path: "/live/camera100/mjpeg",
+      status: 200,
+      brokenOff: true,
+    });
     const line = await until("the line of the request", () =>
       linesOf(hub.output.join("\n")).find(({ requestId }) => requestId === made),
     );
     expect(line).toMatchObject({ msg: "request", method: "GET", path: "/no/such/page", status: 404 });
+    expect(line).not.toHaveProperty("brokenOff");
 
     await using rpc = await hub.rpc();
     await expect(rpc.call("take_snapshot", { device: "camera55" })).rejects.toThrow();

@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import { OcelliError } from "@ocelli/protocol";
 import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
 import type { Log } from "../log/log.ts";
+import { pathOf } from "./answers.ts";
 import { sendError } from "./http-errors.ts";
 
 export function createHttpApp(options: { readonly log: Log }): FastifyInstance {
@@ -29,15 +30,6 @@ export function createHttpApp(options: { readonly log: Log }): FastifyInstance {
   app.addHook("onRequest", async (request, reply) => {
     // Not a header of the reply: answers that are written past it carry the id too.
     reply.raw.setHeader("X-Request-Id", request.id);
-  });
-  app.addHook("onResponse", async (request, reply) => {
-    if (!log.isLevelEnabled("debug")) return;
-    const { id: requestId, method, ip: peer } = request;
-    const ms = Math.round(reply.elapsedTime);
-    log.debug(
-      { requestId, method, path: pathOf(request.url), status: reply.statusCode, ms, peer },
-      "request",
-    );
   });
   app.setNotFoundHandler((_request, reply) => {
     reply.code(404).type("text/plain; charset=utf-8").send("Not found");
@@ -63,11 +55,6 @@ function clientStatusOf(error: unknown): number | undefined {
   if (!(error instanceof Error) || !("statusCode" in error)) return undefined;
   const status = error.statusCode;
   return typeof status === "number" && status >= 400 && status < 500 ? status : undefined;
-}
-
-/** Without the query, which may hold a signature. */
-function pathOf(url: string): string {
-  return url.split("?", 1)[0]?.slice(0, 500) ?? "";
 }
 
 /** The caller's own, if it is one that can do no harm in a log; else a new one. */

@@ -1,4 +1,4 @@
-/** `GET /metrics` for Prometheus, and the count of what HTTP answers. */
+/** `GET /metrics` for Prometheus. */
 import type { IncomingMessage } from "node:http";
 import { OcelliError } from "@ocelli/protocol";
 import type { FastifyInstance } from "fastify";
@@ -8,17 +8,13 @@ import { requireRole } from "../http-errors.ts";
 
 export interface MetricsRoutesOptions {
   readonly app: FastifyInstance;
-  readonly metrics: Metrics;
+  readonly metrics: Pick<Metrics, "text" | "contentType">;
   readonly authorize: (request: IncomingMessage) => Promise<Pick<Identity, "role" | "cameras"> | undefined>;
   /** Whether this address may read without a credential. */
   readonly isAllowed: (address: string | undefined) => boolean;
 }
 
 export function registerMetricsRoutes({ app, metrics, authorize, isAllowed }: MetricsRoutesOptions): void {
-  app.addHook("onResponse", async (request, reply) => {
-    metrics.httpRequest(request.method, request.routeOptions.url, reply.statusCode);
-  });
-
   app.get("/metrics", { exposeHeadRoute: false }, async (request, reply) => {
     // The socket's own address: a header can claim any.
     if (!isAllowed(request.raw.socket.remoteAddress)) {
