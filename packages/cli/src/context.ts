@@ -17,6 +17,8 @@ export interface Output {
   readonly printLine: (value: unknown, text: () => string) => void;
   /** A remark, beside the results. */
   readonly note: (text: string) => void;
+  /** A remark that says nothing the results of --json do not say. */
+  readonly aside: (text: string) => void;
 }
 
 export interface Context extends Output {
@@ -42,6 +44,9 @@ export function outputOf(command: Command, io: Io): Output {
     print: (value, text) => io.out(json ? `${JSON.stringify(value, null, 2)}\n` : text()),
     printLine: (value, text) => io.out(json ? `${JSON.stringify(value)}\n` : text()),
     note: (text) => io.err(`${text}\n`),
+    aside: (text) => {
+      if (!json) io.err(`${text}\n`);
+    },
   };
 }
 

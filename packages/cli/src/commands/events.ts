@@ -1,4 +1,5 @@
 /** `ocelli events [follow]` and `ocelli events history` */
+import { type CameraClient, CameraServiceError, type SubscribeOptions } from "@ocelli/client/node";
 import { OcelliError } from "@ocelli/protocol";
 import {
   dottedTopics,
@@ -115,15 +116,27 @@ async function follow(given: readonly Topic[], options: FollowOptions, following
         ? undefined
         : await numberAt(options.since, (params) => client.call("get_event_history", params));
     const filters = await filtersOf(options, following);
-    const answer = await client.subscribeEvents(topics, {
-      filters,
-      ...(since === undefined ? {} : { since }),
-    });
+    const answer = await subscribed(client, topics, { filters, ...(since === undefined ? {} : { since }) });
     if (isGone(answer)) note("Not all since then: the hub no longer has the oldest events.");
     await ended.promise;
   } finally {
     clearTimeout(timer);
     io.signal.removeEventListener("abort", interrupted);
+  }
+}
+
+/** A hub older than this command does not know all topics: it names the first it does not. */
+async function subscribed(
+  client: CameraClient,
+  topics: readonly Topic[],
+  options: SubscribeOptions,
+): Promise<Readonly<Record<string, unknown>>> {
+  try {
+    return await client.subscribeEvents(topics, options);
+  } catch (error) {
+    const unknown = error instanceof CameraServiceError ? /\btopics\.(\d+)\b/.exec(error.message) : null;
+    if (unknown === null || topics.length === 1) throw error;
+    return subscribed(client, topics.toSpliced(Number(unknown[1]), 1), options);
   }
 }
 

@@ -58,13 +58,13 @@ export function addKeys(program: Command, io: Io): void {
     )
     .addOption(offline())
     .action((name: string, options: CreateOptions, command: Command) =>
-      withKeys(command, io, async (store, { print, note }) => {
+      withKeys(command, io, async (store, { print, aside }) => {
         const made = await store.create({
           ...{ name, role: options.role, cameras: options.camera ?? [] },
           expires: expiryOf(options.expires),
         });
         print(made, () => `${made.api_key}\n`);
-        note(`Key ${made.key_id} (${made.role}) made. It is shown only this once.`);
+        aside(`Key ${made.key_id} (${made.role}) made. It is shown only this once.`);
       }),
     );
 
@@ -91,10 +91,10 @@ export function addKeys(program: Command, io: Io): void {
     .argument("<id>", "as `keys list` shows it")
     .addOption(offline())
     .action((id: string, _options, command: Command) =>
-      withKeys(command, io, async (store, { print, note }) => {
+      withKeys(command, io, async (store, { print, aside }) => {
         const made = await store.rotate(id);
         print(made, () => `${made.api_key}\n`);
-        note(
+        aside(
           `Key ${made.key_id} (${made.role}) takes the place of ${id}, which is void. It is shown only this once.`,
         );
       }),
@@ -116,7 +116,7 @@ export function addKeys(program: Command, io: Io): void {
         if (old.length > 0) await confirmed(what, options.yes === true, io);
         const { made, revoked } = await store.reset(which);
         output.print({ ...made, revoked }, () => `${made.api_key}\n`);
-        output.note(
+        output.aside(
           `New admin key ${made.key_id}; ${countText(revoked, "key")} void. It is shown only this once.`,
         );
         if (old.some(({ name }) => name === "admin (configured)")) {

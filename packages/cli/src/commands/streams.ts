@@ -39,11 +39,11 @@ export function addStreams(program: Command, io: Io): void {
     .description("keep a camera running for viewers to come, and print where to look")
     .argument(...cameraArgument)
     .action((name: string, _options, command: Command) =>
-      withHub(command, io, async ({ connection, camera, print, note }) => {
+      withHub(command, io, async ({ connection, camera, print, aside }) => {
         const device = await camera(name);
         const started = await connection.call("start_streaming", { device }, { timeoutMs: 0 });
         print(started, () => `${started.stream_url}\n`);
-        note(
+        aside(
           `${started.stream_name} runs until \`ocelli streams stop ${started.stream_name}\`, or for ${spanText(Number.parseFloat(started.auto_close_after))} without a viewer. The address opens without a key for some minutes.`,
         );
       }),
@@ -69,12 +69,12 @@ export function addStreams(program: Command, io: Io): void {
     .description("print an address for a browser or a player, good for some minutes")
     .argument(...cameraArgument)
     .action((name: string, _options, command: Command) =>
-      withHub(command, io, async ({ connection, camera, print, note }) => {
+      withHub(command, io, async ({ connection, camera, print, aside }) => {
         const found = await connection.call("get_stream_url", { device: await camera(name) });
         print(found, () => `${found.stream_url}\n`);
-        if (!found.available) note(`${found.stream_name} has no pictures now.`);
+        if (!found.available) aside(`${found.stream_name} has no pictures now.`);
         else if (found.active_consumers > 0) {
-          note(`${countText(found.active_consumers, "reader")} of ${found.stream_name} now.`);
+          aside(`${countText(found.active_consumers, "reader")} of ${found.stream_name} now.`);
         }
       }),
     );
