@@ -22,6 +22,14 @@ const titles = {
   virtual: "The virtual camera",
   events: "The log of events",
   anonymous: "Clients without a key",
+  log: "Log files",
+  auth: "Tokens and passwords",
+  security: "Who may connect, and by which names",
+  rateLimit: "Rate limits",
+  metrics: "Figures for Prometheus",
+  discovery: "Searching the network for cameras",
+  multicam: "MultiCam",
+  clock: "The clock",
 };
 
 function unwrap(schema) {
@@ -32,6 +40,12 @@ function unwrap(schema) {
 
 function schemaAt(path) {
   return unwrap(path.reduce((schema, key) => unwrap(schema).shape[key], configSchema));
+}
+
+/** `rateLimit` as `Rate limit`. */
+function inWords(name) {
+  const text = name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+  return `${text[0].toUpperCase()}${text.slice(1)}`;
 }
 
 const cell = (text) => text.replaceAll("|", "\\|").replaceAll("\n", " ");
@@ -132,7 +146,7 @@ export function configurationPage() {
     throw new Error(`Say what ${missing.join(", ")} is for in scripts/docs/configuration-page.mjs.`);
   const groups = Map.groupBy(settings, ({ path }) => (path.length > 1 ? path[0] : ""));
   const sections = [...groups].flatMap(([name, group]) => [
-    `## ${titles[name] ?? `${name[0].toUpperCase()}${name.slice(1)}`}`,
+    `## ${titles[name] ?? inWords(name)}`,
     "",
     ...table(group),
     ...itemTables(group),
