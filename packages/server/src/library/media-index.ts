@@ -233,11 +233,7 @@ export class MediaIndex {
 
   /** Finished media, newest first, without their lists. */
   page(kind: MediaKind, limit: number, offset: number, cameras?: string | ReadonlySet<string>): IndexRow[] {
-    if (typeof cameras === "object")
-      const ids = [...cameras];
-    if (ids.length === 0) return [];
-    const places = ids.flatMap((id) => [kind, id]);
-    return this.#newestOfCameras(ids.length).all(...places, limit, offset);
+    if (typeof cameras === "object") return this.#pageOf([...cameras], kind, limit, offset);
     // A page near the end is reached from the end: what is skipped is at most half of all.
     const { files } = this.usage(kind, cameras);
     const count = Math.min(limit, files - offset);
@@ -247,6 +243,14 @@ export class MediaIndex {
     const skipped = fromEnd ? behind : offset;
     if (cameras === undefined) return (fromEnd ? this.#fromOldest : this.#newest).all(kind, count, skipped);
     return (fromEnd ? this.#fromOldestOfCamera : this.#newestOfCamera).all(kind, cameras, count, skipped);
+  }
+
+  #pageOf(cameras: readonly string[], kind: MediaKind, limit: number, offset: number): IndexRow[] {
+    const [only] = cameras;
+    if (only === undefined) return [];
+    if (cameras.length === 1) return this.page(kind, limit, offset, only);
+    const places = cameras.flatMap((id) => [kind, id]);
+    return this.#newestOfCameras(cameras.length).all(...places, limit, offset);
   }
 
   /** Number and size of finished media. */
