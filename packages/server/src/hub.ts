@@ -80,6 +80,7 @@ import { RecordingService } from "./recording/recordings.ts";
 import { scheduleMigrations } from "./recording/schedule-store.ts";
 import { Schedules } from "./recording/schedules.ts";
 import { WarmCaptures } from "./recording/warm-captures.ts";
+import { connectionsWithin, openFilesLimit } from "./service/open-files.ts";
 import { ServiceNotifier } from "./service/service-notifier.ts";
 import { SnapshotService } from "./snapshots/snapshots.ts";
 import { createDataDir, lockDataDir } from "./store/data-dir.ts";
@@ -394,12 +395,20 @@ export class Hub {
     const rateLimits = new RateLimits({ clock, ...config.rateLimit });
     registerCors(app, origins);
     registerHttpLimits({ app, limits: rateLimits, clients, authorize });
+    const fileLimit = openFilesLimit();
+    const places = connectionsWithin(fileLimit, config.connections.max);
+    if (places < config.connections.max) {
+      log.info(
+        { places, wanted: config.connections.max, openFiles: fileLimit },
+        "the limit of open files leaves room for fewer WebSocket connections than the settings; raise it (ulimit -n, LimitNOFILE) for more",
+      );
+    }
     const upgrades = new Upgrades({
       clock,
       log: log.child({ part: "websocket" }),
       originAllowed: (_origin, request) => origins.allows(request),
       // Room for viewers, and for those who are told that there is no place.
-      maxSockets: config.connections.max + 1024,
+      maxSockets: places + 1024,
     });
     const live = new LiveViews({ cameras, clock });
     const rpc = createRpcEndpoint({
@@ -430,7 +439,7 @@ export class Hub {
       links,
       rateLimits,
       clients,
-      maxConnections: config.connections.max,
+      maxConnections: places,
       maxNewcomersPerAddress: config.connections.unauthenticatedPerAddress,
       version,
       log: log.child({ part: "rpc" }),

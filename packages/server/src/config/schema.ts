@@ -469,7 +469,7 @@ export const configSchema = z.strictObject({
     .strictObject({
       max: described(
         z.number().int().min(1).max(200_000).default(20_000),
-        "WebSocket connections at a time; 16 more are kept for admins who send their key with the upgrade",
+        "WebSocket connections at a time; 16 more are kept for admins who send their key with the upgrade. Fewer where the limit of open files is low: 512 are kept for the hub's work",
       ),
       unauthenticatedPerAddress: described(
         z.number().int().min(0).max(200_000).default(1000),
