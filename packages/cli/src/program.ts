@@ -9,10 +9,13 @@ import { addEvents } from "./commands/events.ts";
 import { addExternal } from "./commands/external.ts";
 import { addFiles } from "./commands/files.ts";
 import { addKeys } from "./commands/keys.ts";
+import { addLogin } from "./commands/login.ts";
 import { addRecord } from "./commands/record.ts";
 import { addSnapshot } from "./commands/snapshot.ts";
 import { addStatus } from "./commands/status.ts";
 import { addStreams } from "./commands/streams.ts";
+import { addToken } from "./commands/token.ts";
+import { addUsers } from "./commands/users.ts";
 import { exitCodeHelp, exitCodes, type Failure, failureOf, Interrupted } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
 
@@ -76,7 +79,10 @@ export function programFor(io: Io): Command {
   addFiles(program, io);
   addStreams(program, io);
   addEvents(program, io);
+  addLogin(program, io);
   addKeys(program, io);
+  addUsers(program, io);
+  addToken(program, io);
   addExternal(program, io);
   addDoctor(program, io, async () => (await import("@ocelli/server")).runDoctor);
   addCheck(program, io);
