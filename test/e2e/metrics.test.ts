@@ -184,7 +184,7 @@ describe("the metrics of a hub", () => {
       // The parser takes `_total` off the name of a counter's family.
       if (type === "counter") expect(samples.map((sample) => sample.name)).toContain(`${name}_total`);
       else expect(name).not.toMatch(/_total$/);
-      expect(name).not.toMatch(/_(ms|milliseconds|megabytes|percent)(_|$)/);
+      expect(name).not.toMatch(/_(ms|milliseconds|bits|megabytes|percent)(_|$)/);
     }
   });
 

@@ -88,9 +88,9 @@ export function cameraFamilies({ cameras, bus, views }: CameraMetricsOptions): F
       read: ofCapture((stats) => stats.fps),
     },
     {
-      ...{ name: "ocelli_camera_bits_per_second", type: "gauge", labels },
+      ...{ name: "ocelli_camera_bytes_per_second", type: "gauge", labels },
       help: "Over the last seconds; 0 while the camera is not captured.",
-      read: ofCapture((stats) => stats.bitsPerSecond ?? 0),
+      read: ofCapture((stats) => (stats.bitsPerSecond ?? 0) / 8),
     },
     {
       ...{ name: "ocelli_camera_readers", type: "gauge", labels },
