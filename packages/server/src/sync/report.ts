@@ -78,7 +78,9 @@ async function memberReport(
   const { firstFrameAtUs, intervalUs, endAtUs } = figures;
   const from = session.startAtUs;
   const expected =
-    intervalUs === undefined || endAtUs === undefined ? undefined : Math.round((endAtUs - from) / intervalUs);
+    intervalUs === undefined || endAtUs === undefined
+      ? undefined
+      : Math.floor((endAtUs - from) / intervalUs + 0.01);
   return {
     ...common,
     timeSource: entry.timeSource,
@@ -210,6 +212,6 @@ function commonOf(members: readonly MemberReport[]): SyncReport["common"] {
   );
   if (spans.length === 0 || spans.length < members.length) return undefined;
   const fromUs = Math.max(...spans.map((span) => span.fromUs));
-  const toUs = Math.min(...spans.map((span) => span.toUs));
+  const toUs = Math.floor(Math.min(...spans.map((span) => span.toUs)));
   return toUs > fromUs ? { fromUs, toUs } : undefined;
 }
