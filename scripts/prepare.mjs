@@ -147,6 +147,11 @@ const testTools = [
     ],
   },
   {
+    what: "ip, for the tests of searches in a network of their own",
+    there: () => run("sh", ["-c", "PATH=$PATH:/usr/sbin:/sbin; ip -V && unshare --version"]).ok,
+    packages: ["iproute2", "util-linux"],
+  },
+  {
     what: "WebSockets for Debian's python3, for the tests with clients of other make",
     there: () => run("/usr/bin/python3", ["-c", "import websockets"]).ok,
     packages: ["python3-websockets"],
