@@ -86,11 +86,11 @@ afterAll(async () => {
   await hub?.stop();
 });
 
-function compiled(schema: object): ValidateFunction {
-  const ajv = new Ajv({ strict: true, allowUnionTypes: true });
-  (addFormats as unknown as (ajv: Ajv) => void)(ajv);
-  return ajv.compile(schema);
-}
+const ajv = new Ajv({ strict: true, allowUnionTypes: true });
+(addFormats as unknown as (ajv: Ajv) => void)(ajv);
+
+/** Made once a schema. */
+const compiled = (schema: object): ValidateFunction => ajv.compile(schema);
 
 type Params = Record<string, unknown>;
 
