@@ -3,7 +3,7 @@
  * the documentation says anyway.
  */
 import type { FastifyInstance } from "fastify";
-import { servedDocument } from "./served-document.ts";
+import { servedDocument } from "../openrpc-document.ts";
 
 export function registerOpenRpcRoutes(options: {
   readonly app: FastifyInstance;

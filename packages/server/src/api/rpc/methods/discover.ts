@@ -1,6 +1,6 @@
 /** `rpc.discover`. */
 import { OcelliError } from "@ocelli/protocol";
-import { servedDocument } from "../../openrpc/served-document.ts";
+import { servedDocument } from "../../openrpc-document.ts";
 import type { Session } from "../session.ts";
 import type { MethodImplementation } from "./method.ts";
 

@@ -1,4 +1,4 @@
-/** The OpenRPC document as it is served: made when first asked for, then kept. */
+/** The OpenRPC document as it is served, over HTTP and by `rpc.discover`: made when first asked for, then kept. */
 import { createHash } from "node:crypto";
 import { type OpenRpcDocument, openRpcDocument } from "@ocelli/protocol/openrpc";
 
