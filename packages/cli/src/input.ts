@@ -50,9 +50,10 @@ export function terminalInput({ stdin, stderr, interrupt }: Streams): Input {
           reject(signal.reason);
           return;
         }
-        stderr.write(prompt);
         stdin.setEncoding("utf8");
+        // Before anybody is asked: what is typed at once must not be seen either.
         if (raw) stdin.setRawMode(true);
+        stderr.write(prompt);
         signal?.addEventListener("abort", aborted);
         stdin.on("data", read);
         stdin.on("end", ended);
