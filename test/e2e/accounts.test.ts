@@ -1,8 +1,10 @@
 import { once } from "node:events";
 import { mkdtempSync, rmSync, statSync } from "node:fs";
-import { request } from "node:http";
+import { createServer, request } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { adminKey, type RunningHub, startHub } from "../harness/hub.ts";
 import { Rpc, RpcError } from "../harness/rpc.ts";
@@ -206,4 +208,51 @@ describe("a user", () => {
     expect(log).toContain("a token was created");
     for (const secret of [issued.token, limitedKey, adminKey]) expect(log).not.toContain(secret);
   });
+});
+
+describe("an identity provider named in the settings", () => {
+  it("lets its users in, with the role and the cameras it names", async () => {
+    const { publicKey, privateKey } = await generateKeyPair("ES256", { extractable: true });
+    const jwk = { ...(await exportJWK(publicKey)), kid: "k1", alg: "ES256" };
+    const provider = createServer((_request, response) => void response.end(JSON.stringify({ keys: [jwk] })));
+    provider.listen(0, "127.0.0.1");
+    await once(provider, "listening");
+    const { port } = provider.address() as AddressInfo;
+    const nowS = Math.floor(Date.now() / 1000);
+    const token = (more: object) =>
+      new SignJWT({
+        iss: "https://id.example.org",
+        aud: "ocelli",
+        sub: "carol",
+        groups: ["operator"],
+        ...more,
+      })
+        .setProtectedHeader({ alg: "ES256", kid: "k1" })
+        .setIssuedAt(nowS)
+        .setExpirationTime(nowS + 600)
+        .sign(privateKey);
+    const own = await startHub({
+      env: {
+        ...env,
+        OCELLI_AUTH_JWKS_URL: `http://127.0.0.1:${port}/keys`,
+        OCELLI_AUTH_JWKS_ISSUER: "https://id.example.org",
+        OCELLI_AUTH_JWKS_AUDIENCE: "ocelli",
+        OCELLI_AUTH_JWKS_ROLE_CLAIM: "groups",
+      },
+    });
+    try {
+      const client = await Rpc.connect(`${own.url.replace("http", "ws")}/ws`);
+      const identity = await client.call("authenticate", { token: await token({ cameras: [mine] }) });
+      expect(identity).toMatchObject({ role: "operator", user_id: "external:carol", cameras: [mine] });
+      expect(await client.call("get_camera_list")).toMatchObject({ total: 1 });
+      expect((await refusal(client.call("refresh_token"))).data.code).toBe("unsupported");
+      const foreign = client.call("authenticate", { auth_token: await token({ aud: "another service" }) });
+      expect(await foreign).toMatchObject({ authenticated: false });
+      await client[Symbol.asyncDispose]();
+    } finally {
+      await own.stop();
+      provider.close();
+      provider.closeAllConnections();
+    }
+  }, 60_000);
 });

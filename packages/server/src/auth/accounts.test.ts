@@ -137,6 +137,14 @@ describe("users", () => {
     await expect(changed).rejects.toMatchObject({ details: { param: "password" } });
   });
 
+  it("may log in although the disk takes nothing more", async () => {
+    const { userId } = await accounts.createUser({ username: "alice", password, role: "viewer" }, "me");
+    database.exec("PRAGMA query_only = 1");
+    users.noteLogin(userId, "scrypt$16$1$1$AA$AA");
+    expect(users.get(userId)?.lastLoginUs).toBe(clock.wallUs());
+    expect(users.passwordOf(userId)).not.toContain("$AA$");
+  });
+
   it("end what was issued to them with every change that is one", async () => {
     const { userId } = await accounts.createUser({ username: "alice", password, role: "operator" }, "me");
     const changes = [

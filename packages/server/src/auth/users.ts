@@ -172,10 +172,18 @@ export class Users {
     return this.#changeRights({ ...this.#stored(userId), password, passwordAtUs });
   }
 
-  /** Keeps the moment, and the password's hash when it was made anew at today's cost. */
+  /**
+   * Keeps the moment, and the password's hash when it was made anew at today's cost. A full disk must not lock out those
+   * who come to make room on it: then the moment is known until the next start.
+   */
   noteLogin(userId: string, password?: string): void {
     const user = this.#stored(userId);
-    this.#put({ ...user, password: password ?? user.password, lastLoginUs: this.#clock.wallUs() });
+    const lastLoginUs = this.#clock.wallUs();
+    try {
+      this.#put({ ...user, password: password ?? user.password, lastLoginUs });
+    } catch {
+      this.#users.set(userId, { ...user, lastLoginUs });
+    }
   }
 
   delete(userId: string): void {
