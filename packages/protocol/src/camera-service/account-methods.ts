@@ -131,10 +131,10 @@ export const accountMethods = {
   create_token: method(
     "admin",
     {
-      /** The user's, or `viewer`. */
-      role: role.optional(),
       /** Seconds. */
       ttl: wholeNumber(1, longestTokenS),
+      /** The user's, or `viewer`. */
+      role: role.optional(),
       cameras: cameraNames.optional(),
       username: username.optional(),
     },

@@ -83,6 +83,14 @@ describe("the OpenRPC document", () => {
     }
   });
 
+  it("has required parameters before the others, as the specification wants it", () => {
+    for (const { name, params } of document.methods) {
+      const required = params.map((param) => param.required);
+      const sorted = required.toSorted((one, other) => Number(other) - Number(one));
+      expect(required, `${name}: ${params.map((param) => param.name).join(", ")}`).toEqual(sorted);
+    }
+  });
+
   it("has each number of error once a method, and numbers that are in use", () => {
     const numbers = new Set(Object.values(errorTable).map(({ path }) => path.code));
     for (const { name, errors } of document.methods) {
