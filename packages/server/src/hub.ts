@@ -85,6 +85,7 @@ import { ServiceNotifier } from "./service/service-notifier.ts";
 import { SnapshotService } from "./snapshots/snapshots.ts";
 import { createDataDir, lockDataDir } from "./store/data-dir.ts";
 import { openDatabase } from "./store/database.ts";
+import { hasReserve, makeReserve } from "./store/reserve.ts";
 import { cameraDriver } from "./sync/camera-member.ts";
 import { deviceDriver } from "./sync/device-member.ts";
 import { SessionFiles } from "./sync/session-files.ts";
@@ -259,6 +260,17 @@ export class Hub {
         criticalBytes: config.storage.criticalMegabytes * mebibyte,
       },
     });
+    if (!hasReserve(data.state)) {
+      log.error(
+        { path: data.root },
+        "the disk is full: only reading and deleting are sure to work; delete recordings or add space",
+      );
+    }
+    // Spent on a full disk, it is made again when there is room.
+    this.#started(
+      "reserve",
+      clock.every(60_000, () => makeReserve(data.state)),
+    );
     this.#started("storage guard", () => storage.close());
     const retention = new Retention({
       ...{ library, storage, database, clock, bus },

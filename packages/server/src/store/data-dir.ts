@@ -16,6 +16,7 @@ import {
 import { join, resolve } from "node:path";
 import { messageOf, OcelliError } from "@ocelli/protocol";
 import koffi from "koffi";
+import { makeReserve } from "./reserve.ts";
 
 export interface DataDir {
   readonly root: string;
@@ -46,6 +47,7 @@ export function createDataDir(dir: string): DataDir {
     makeWritable(layout.recordings, 0o755);
     makeWritable(layout.snapshots, 0o755);
     makeWritable(layout.state, 0o700);
+    makeReserve(layout.state);
   } catch (error) {
     throw new OcelliError(
       "storage_failed",
@@ -105,8 +107,12 @@ export function lockDataDir(dir: string): DataDirLock {
       { details: { path, errno } },
     );
   }
-  ftruncateSync(fd, 0);
-  writeSync(fd, `${process.pid}\n`, 0);
+  try {
+    ftruncateSync(fd, 0);
+    writeSync(fd, `${process.pid}\n`, 0);
+  } catch {
+    // On a full disk: the lock holds without the number, which only makes a message clearer.
+  }
   let open = true;
   return {
     path,

@@ -3,8 +3,11 @@
  * its own but the version table; each owner of tables passes its migrations as a numbered list, and several owners
  * may share one file.
  */
+import { existsSync } from "node:fs";
+import { dirname } from "node:path";
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue } from "node:sqlite";
 import { messageOf, OcelliError } from "@ocelli/protocol";
+import { spendReserve } from "./reserve.ts";
 
 export interface Migration {
   /** Owner of the tables, such as `cameras`. Versions count within one owner. */
@@ -71,7 +74,17 @@ export class Database {
 
   command(sql: string): Command {
     const statement = this.raw.prepare(sql);
-    return { run: (...params) => Number(statement.run(...params).changes) };
+    return {
+      run: (...params) => {
+        try {
+          return Number(statement.run(...params).changes);
+        } catch (error) {
+          if (!isLackOfRoom(error) || this.raw.isTransaction || !spendReserve(dirname(this.path)))
+            throw error;
+          return Number(statement.run(...params).changes);
+        }
+      },
+    };
   }
 
   /** Runs `work` in one transaction; nested calls join it. `work` must be synchronous. */
@@ -99,6 +112,11 @@ export class Database {
 
 /**
  * Opens (or creates) the database and brings it to the newest version of every owner in `migrations`.
+ *
+ * On a full disk the reserve beside the file is spent, here and when a single statement finds no room. Without one an
+ * existing database is opened without a write-ahead log, for that needs room: reading and deleting then work, so that
+ * somebody can make room. What is written in that state survives the end of the process, but power
+ * loss within a write may damage the file. The next opening on a disk with room is a normal one again.
  * @param path file name, or `:memory:`
  * @throws OcelliError `storage_failed` when the file cannot be opened, is damaged, or was written by a newer hub
  */
@@ -107,22 +125,20 @@ export function openDatabase(
   migrations: readonly Migration[],
   options: DatabaseOptions = {},
 ): Database {
-  let raw: DatabaseSync | undefined;
+  const existed = existsSync(path);
   try {
-    raw = new DatabaseSync(path, {
-      timeout: options.busyTimeoutMs ?? 5000,
-      readOnly: options.readOnly ?? false,
-      enableForeignKeyConstraints: true,
-    });
-    if (options.readOnly !== true) {
-      raw.exec("PRAGMA journal_mode = WAL");
-      raw.exec(`PRAGMA synchronous = ${options.synchronous === "normal" ? "NORMAL" : "FULL"}`);
+    try {
+      return open(path, migrations, options, "with log");
+    } catch (error) {
+      if (!existed || options.readOnly === true || !isLackOfRoom(error)) throw error;
     }
-    const database = new Database(path, raw);
-    if (options.readOnly !== true) migrate(database, migrations);
-    return database;
+    try {
+      if (spendReserve(dirname(path))) return open(path, migrations, options, "with log");
+    } catch (error) {
+      if (!isLackOfRoom(error)) throw error;
+    }
+    return open(path, migrations, options, "sparing");
   } catch (error) {
-    if (raw?.isOpen === true) raw.close();
     if (error instanceof OcelliError) throw error;
     throw new OcelliError(
       "storage_failed",
@@ -130,6 +146,46 @@ export function openDatabase(
       { details: { path }, cause: error },
     );
   }
+}
+
+function open(
+  path: string,
+  migrations: readonly Migration[],
+  options: DatabaseOptions,
+  way: "with log" | "sparing",
+): Database {
+  const raw = new DatabaseSync(path, {
+    timeout: options.busyTimeoutMs ?? 5000,
+    readOnly: options.readOnly ?? false,
+    enableForeignKeyConstraints: true,
+  });
+  try {
+    if (options.readOnly === true) return new Database(path, raw);
+    if (way === "with log") {
+      raw.exec("PRAGMA journal_mode = WAL");
+      // The files of the log are made now, not at the first use.
+      raw.exec("BEGIN IMMEDIATE; COMMIT");
+    } else {
+      // Only a connection that has the file for itself needs no shared memory, which is a file too.
+      raw.exec("PRAGMA locking_mode = EXCLUSIVE");
+      raw.exec("PRAGMA journal_mode = MEMORY");
+      raw.exec("PRAGMA locking_mode = NORMAL");
+      raw.prepare("SELECT count(*) FROM sqlite_schema").get();
+    }
+    raw.exec(`PRAGMA synchronous = ${options.synchronous === "normal" ? "NORMAL" : "FULL"}`);
+    const database = new Database(path, raw);
+    migrate(database, migrations);
+    return database;
+  } catch (error) {
+    if (raw.isOpen) raw.close();
+    throw error;
+  }
+}
+
+/** SQLite's codes for errors of reading and writing (10), a full disk (13), and a file that cannot be made (14). */
+function isLackOfRoom(error: unknown): boolean {
+  const code = error instanceof Error && "errcode" in error ? Number(error.errcode) & 0xff : 0;
+  return code === 10 || code === 13 || code === 14;
 }
 
 function migrate(database: Database, migrations: readonly Migration[]): void {
