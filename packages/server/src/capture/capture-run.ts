@@ -35,6 +35,8 @@ export interface CaptureRunOptions {
    * Default `every`.
    */
   readonly onTimeFrames?: () => "every" | "some" | "none";
+  /** The run is read promptly for so long at its start, while its times settle; default 5000. */
+  readonly promptAtFirstMs?: number;
   /** Just before a run that stalled is killed. */
   readonly onStall?: () => void;
 }
@@ -49,8 +51,6 @@ export interface RunEnd {
 /** Warnings of every run: no edit list (the times need none), full-range JPEG colours (as they should be). */
 const knownNoise = /No meaningful edit list|Unable to write PRFT|deprecated pixel format used/;
 
-/** A run is read promptly for so long at its start, while its times settle. */
-const promptAtFirstUs = 5_000_000;
 /** A watch for stalls that is shorter than this has no patience for batches. */
 const shortestStallMs = 1000;
 
@@ -198,7 +198,8 @@ export class CaptureRun {
 
   #mayBatch(now: number): void {
     if (!this.#mayWait || this.#output === undefined || this.#output.inBatches) return;
-    if (this.#frames === 0 || now - this.#startedAtMonoUs < promptAtFirstUs) return;
+    const { promptAtFirstMs = 5000 } = this.#options;
+    if (this.#frames === 0 || now - this.#startedAtMonoUs < promptAtFirstMs * 1000) return;
     const onTime = this.#options.onTimeFrames?.() ?? "every";
     if (onTime !== "every" && this.#options.stallMs >= shortestStallMs)
       this.#output.batches(onTime === "some");

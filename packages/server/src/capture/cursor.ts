@@ -23,8 +23,6 @@ export interface CursorOptions {
 interface Waiter {
   readonly resolve: (item: CursorItem | undefined) => void;
   readonly reject: (reason: unknown) => void;
-  readonly signal: AbortSignal | undefined;
-  readonly onAbort: (() => void) | undefined;
 }
 
 type Step = { readonly item: CursorItem | undefined } | undefined;
@@ -45,6 +43,9 @@ export class RingCursor implements Cursor, RingReader {
   /** Frames passed over since a jump are reported; those before the first frame are not. */
   #reportLoss = false;
   #waiter: Waiter | undefined;
+  /** The signal last given, listened to until the next other one: a listener for each wait costs more than the wait. */
+  #signal: AbortSignal | undefined;
+  readonly #onAbort = (): void => this.#settle()?.reject(this.#signal?.reason);
   #failure: OcelliError | undefined;
   #closed = false;
 
@@ -80,15 +81,9 @@ export class RingCursor implements Cursor, RingReader {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     const step = this.#take();
     if (step !== undefined) return Promise.resolve(step.item);
+    this.#listenTo(signal);
     return new Promise((resolve, reject) => {
-      const onAbort =
-        signal === undefined
-          ? undefined
-          : (): void => {
-              this.#settle()?.reject(signal.reason);
-            };
-      if (onAbort !== undefined) signal?.addEventListener("abort", onAbort, { once: true });
-      this.#waiter = { resolve, reject, signal, onAbort };
+      this.#waiter = { resolve, reject };
       this.#ring.wait(this);
     });
   }
@@ -107,6 +102,7 @@ export class RingCursor implements Cursor, RingReader {
     if (this.#closed) return;
     this.#keepInUse();
     this.#closed = true;
+    this.#listenTo(undefined);
     this.#ring.unpin(this);
     this.#settle()?.resolve(undefined);
   }
@@ -185,7 +181,13 @@ export class RingCursor implements Cursor, RingReader {
     if (waiter === undefined) return undefined;
     this.#waiter = undefined;
     this.#ring.stopWaiting(this);
-    if (waiter.onAbort !== undefined) waiter.signal?.removeEventListener("abort", waiter.onAbort);
     return waiter;
+  }
+
+  #listenTo(signal: AbortSignal | undefined): void {
+    if (signal === this.#signal) return;
+    this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#signal = signal;
+    signal?.addEventListener("abort", this.#onAbort, { once: true });
   }
 }

@@ -493,4 +493,71 @@ describe("DeviceCapture", () => {
     expect(source.stats().ring.bytes).toBeLessThanOrEqual(60_000);
     expect(await stalled?.cursor.next()).toMatchObject({ kind: "lost" });
   });
+
+  it("reads in batches while only recorders read, and at once for a viewer or who asks", async () => {
+    const source = capture({ codec: "h264", fps: 50, promptAtFirstMs: 300 });
+    const recorder = await source.open(live("a recording", { from: "next", overflow: "fail", borrow: true }));
+    const received: number[] = [];
+    const captured: number[] = [];
+    const media: number[] = [];
+    const read = async (count: number): Promise<void> => {
+      for (const frame of await readVideo(recorder.cursor, count)) {
+        expect(frame.bytes.readUInt32BE(4 + frame.bytes.readUInt32BE(0))).toBeGreaterThan(0);
+        received.push(frame.receivedAtMonoUs);
+        captured.push(frame.capturedAtUs);
+        media.push(frame.mediaTimeUs);
+      }
+      recorder.cursor.release?.();
+    };
+    const together = (from: number): number => {
+      let most = 0;
+      for (let i = from; i < received.length; i++) {
+        const first = received.indexOf(received[i] ?? 0);
+        most = Math.max(most, i - first + 1);
+      }
+      return most;
+    };
+    // Ten frames fall into each fifth of a second.
+    while (together(Math.max(0, received.length - 30)) < 5) await read(10);
+    const before = received.length;
+
+    // Who looks at the newest frame sees what the camera gave last, not the last batch.
+    for (let i = 0; i < 5; i++) {
+      await clock.sleep(30);
+      const newest = source.newestGop().at(-1)?.capturedAtUs ?? 0;
+      expect(clock.wallUs() - newest).toBeLessThan(1_000_000);
+      const { framesTotal } = source.stats();
+      source.refresh();
+      expect(source.stats().framesTotal - framesTotal).toBeLessThanOrEqual(2);
+    }
+
+    const viewer = await source.open(live("a viewer", { from: "next" }));
+    const seen = await readVideo(viewer.cursor, 50);
+    const apart = new Set(seen.slice(1).map((frame) => frame.receivedAtMonoUs)).size;
+    // A busy machine reads some of them together all the same.
+    expect(apart).toBeGreaterThan(15);
+    viewer.close();
+
+    await read(Math.max(0, source.stats().framesTotal - received.length));
+    expect(received.length).toBeGreaterThan(before);
+    // Nothing is lost or out of order whichever way it is read, and times are those of the stream.
+    for (let i = 1; i < media.length; i++) {
+      expect((media[i] ?? 0) - (media[i - 1] ?? 0)).toBe(20_000);
+      expect(Math.abs((captured[i] ?? 0) - (captured[i - 1] ?? 0) - 20_000)).toBeLessThan(3000);
+    }
+    recorder.close();
+  });
+
+  it("loses no frame of a process that ends while it is read in batches", async () => {
+    const source = capture({ fps: 50, frames: 60, promptAtFirstMs: 100 });
+    const lease = await source.open(live("a recording", { from: "next", overflow: "fail" }));
+    const frames = await readVideo(lease.cursor, 60);
+    const runs = frames.filter((frame) => frame.discontinuity).length;
+    // ffmpeg keeps the last frame of a run to itself, or gives it at its end: then the 60th begins the next run.
+    expect(frames.length - runs).toBeGreaterThanOrEqual(59);
+    for (let i = 1; i < 59; i++) {
+      expect((frames[i]?.mediaTimeUs ?? 0) - (frames[i - 1]?.mediaTimeUs ?? 0)).toBe(20_000);
+    }
+    lease.close();
+  });
 });

@@ -11,7 +11,7 @@ import type { OutputPipe } from "../ffmpeg/output-pipe.ts";
 
 export interface PacedOutputOptions {
   readonly clock: Clock;
-  readonly pipe: OutputPipe;
+  readonly pipe: Pick<OutputPipe, "capacity" | "reserve" | "watch" | "leave" | "take" | "close">;
   /**
    * @param onTime false where the bytes may have been waiting
    * @returns whether they completed a video frame
@@ -29,7 +29,7 @@ const headroom = 3;
 
 export class PacedOutput {
   readonly #clock: Clock;
-  readonly #pipe: OutputPipe;
+  readonly #pipe: PacedOutputOptions["pipe"];
   readonly #onChunk: PacedOutputOptions["onChunk"];
   readonly #batchMs: number;
   readonly #startedAtMonoUs: number;

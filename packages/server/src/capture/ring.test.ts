@@ -230,6 +230,88 @@ describe("Ring and its cursors", () => {
   });
 });
 
+describe("A ring whose fragments are used again", () => {
+  function setUp() {
+    const reused: number[] = [];
+    const ring = new Ring({ maxSeconds: 0.4, recycle: ({ sequence }) => reused.push(sequence) });
+    const make = fragmentMaker({ gop: 1 });
+    const push = (count: number): void => {
+      for (let i = 0; i < count; i++) ring.push(make());
+    };
+    const borrower = (overflow: OpenOptions["overflow"]): RingCursor =>
+      new RingCursor(ring, { from: "next", overflow, holder: "a test", borrow: true });
+    return { ring, reused, push, borrower };
+  }
+
+  it("gives back what nobody ever had", () => {
+    const { ring, reused, push } = setUp();
+    push(30);
+    expect(reused).toEqual(Array.from({ length: ring.start }, (_, i) => i));
+    ring.clear();
+    expect(reused).toHaveLength(30);
+  });
+
+  it("never gives back what a reader got who did not say that he borrows", async () => {
+    const { ring, reused, push } = setUp();
+    const reader = cursor(ring, "next");
+    push(3);
+    expect(await drain(reader)).toEqual([0, 1, 2]);
+    push(1);
+    expect(ring.newestGop().map(({ sequence }) => sequence)).toEqual([3]);
+    reader.close();
+    push(30);
+    expect(reused).toEqual(Array.from({ length: ring.start - 4 }, (_, i) => i + 4));
+  });
+
+  it("waits until a borrower is done, and gives back after", async () => {
+    const { ring, reused, push, borrower } = setUp();
+    const reader = borrower("fail");
+    push(5);
+    expect(await drain(reader)).toEqual([0, 1, 2, 3, 4]);
+    push(30);
+    expect(reused).toEqual([]);
+    reader.release();
+    push(1);
+    expect(reused).toEqual([0, 1, 2, 3, 4]);
+    // What it has not read yet it does not lose.
+    expect((await drain(reader)).length).toBe(31);
+    reader.release();
+    push(1);
+    expect(reused).toEqual(Array.from({ length: ring.start }, (_, i) => i));
+  });
+
+  it("leaves to a borrower what it was using when it closed or fell behind", async () => {
+    const { ring, reused, push, borrower } = setUp();
+    const closing = borrower("fail");
+    push(2);
+    await drain(closing);
+    closing.close();
+    push(2);
+    const slow = new RingCursor(ring, {
+      ...{ from: "next", overflow: "fail", holder: "a slow one", borrow: true, budgetBytes: 500 },
+    });
+    push(2);
+    await drain(slow);
+    push(40);
+    await expect(slow.next()).rejects.toMatchObject({ code: "reader_too_slow" });
+    expect(reused).not.toContain(0);
+    expect(reused).not.toContain(1);
+    expect(reused).not.toContain(4);
+    expect(reused).not.toContain(5);
+    expect(reused).toContain(2);
+    expect(reused).toContain(6);
+  });
+
+  it("does not wait for a borrower that may skip", async () => {
+    const { ring, reused, push, borrower } = setUp();
+    const reader = borrower("skip");
+    push(3);
+    await drain(reader);
+    push(30);
+    expect(reused).toHaveLength(ring.start);
+  });
+});
+
 describe("RingBudget", () => {
   it("trims the largest ring", () => {
     const budget = new RingBudget({ maxBytes: 10_000 });

@@ -97,4 +97,34 @@ describe("runTiming", () => {
       given.every(({ frame, offsetUs, capturedAtMonoUs }) => frame.ptsUs + offsetUs === capturedAtMonoUs),
     ).toBe(true);
   });
+
+  it("gives the same times when it learns only of a few frames when they came", () => {
+    // A camera 20 ppm fast behind a network with up to 30 ms of jitter.
+    const jitterUs = (i: number): number => ((i * 7919) % 30) * 1000;
+    const errors = (readLate: boolean): number[] => {
+      const run = timing();
+      const found: number[] = [];
+      let readAtUs = 0;
+      for (let i = 0; i < 3000; i++) {
+        const sentUs = 7_000_000_000 + i * 40_000;
+        const leftUs = sentUs + 40_000 + jitterUs(i);
+        // In batches of five, but for one frame a second that is read as it comes.
+        const onTime = !readLate || i < 100 || i % 25 === 0;
+        readAtUs = Math.max(readAtUs, onTime ? leftUs : leftUs + (5 - (i % 5)) * 40_000);
+        for (const { capturedAtMonoUs, frame } of run.add(raw(i * 40_000.8), readAtUs, onTime)) {
+          found.push(capturedAtMonoUs - (7_000_000_000 + (frame.ptsUs / 40_000.8) * 40_000));
+        }
+      }
+      return found.slice(500);
+    };
+    const promptly = errors(false);
+    const late = errors(true);
+    expect(late).toHaveLength(promptly.length);
+    const worst = Math.max(...late.map((error, i) => Math.abs(error - (promptly[i] ?? 0))));
+    // Told apart by less than the jitter of one frame; read when the batch came they would be 40 ms and more late.
+    expect(worst).toBeLessThan(10_000);
+    expect(timing({ timeSource: "kernel" }).onTimeFrames).toBe("none");
+    expect(timing({ times: "receive" }).onTimeFrames).toBe("every");
+    expect(timing().onTimeFrames).toBe("some");
+  });
 });

@@ -120,9 +120,11 @@ export class BoxReader {
     const lead = held?.length ?? 0;
     const size = lead + header.size;
     const bytes =
-      held !== undefined && this.#allocate !== undefined
-        ? this.#allocate(size)
-        : Buffer.allocUnsafeSlow(size);
+      this.#allocate === undefined
+        ? Buffer.allocUnsafeSlow(size)
+        : held === undefined
+          ? Buffer.allocUnsafe(size)
+          : this.#allocate(size);
     held?.copy(bytes, 0);
     const target = { bytes, filled: lead, lead, header };
     this.#target = target;
@@ -215,13 +217,23 @@ export function readBoxHeader(
   return { type, headerBytes, size };
 }
 
+/** Types seen, by their four bytes: a string for each box of each frame would be garbage at once. */
+const knownTypes = new Map<number, string>();
+/** Foreign input may hold any type. */
+const maxKnownTypes = 256;
+
 function boxType(from: Buffer, at: number): string | undefined {
+  const code = from.readUInt32BE(at);
+  const known = knownTypes.get(code);
+  if (known !== undefined) return known;
   for (let i = at; i < at + 4; i++) {
     const byte = from[i] ?? 0;
     // Printable ASCII, and the © of QuickTime's user data.
     if ((byte < 0x20 || byte > 0x7e) && byte !== 0xa9) return undefined;
   }
-  return from.toString("latin1", at, at + 4);
+  const type = from.toString("latin1", at, at + 4);
+  if (knownTypes.size < maxKnownTypes) knownTypes.set(code, type);
+  return type;
 }
 
 /** The boxes that fill `parent` from `start`. @throws OcelliError `media_malformed` when they do not fit */

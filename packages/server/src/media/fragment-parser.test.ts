@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { ascii, box, fullBox, u32, u64 } from "./box-builder.ts";
 import { childBoxes } from "./box-reader.ts";
 import { FragmentParser, makeFragment, type RawFrame } from "./fragment-parser.ts";
+import { FramePool } from "./frame-pool.ts";
 import { parseInitSegment } from "./init-segment.ts";
 import { type ClipOptions, clipStartUs, fragmentsOf, makeClip, rawFrames } from "./testing/clips.ts";
 import { random } from "./testing/random.ts";
@@ -46,6 +47,41 @@ describe("FragmentParser with what ffmpeg writes", () => {
     const track = parse(clipOf(name)).parser.init?.tracks[0];
     expect(track).toMatchObject({ kind: "video", id: 1, codec, width: 96, height: 64, timescale: 1_000_000 });
     expect(track?.codecString).toMatch(codecString);
+  });
+
+  it.each(["h264", "aac"])("copies the frames of %s out of chunks that are only lent", (name) => {
+    const clip = clipOf(name);
+    const whole = parse(clip).frames;
+    for (const size of [1, 700, 10_000, clip.length]) {
+      const parser = new FragmentParser({ pool: new FramePool() });
+      const lent = Buffer.alloc(size);
+      const frames: RawFrame[] = [];
+      for (let at = 0; at < clip.length; at += size) {
+        const length = clip.copy(lent, 0, at, at + size);
+        frames.push(...parser.push(lent.subarray(0, length)));
+        lent.fill(0xee);
+      }
+      expect(frames).toEqual(whole);
+      expect(parser.pendingBytes).toBe(0);
+    }
+  });
+
+  it("uses the memory of frames that were given back", () => {
+    const pool = new FramePool();
+    const memories = new Set<ArrayBufferLike>();
+    const parser = new FragmentParser({ pool });
+    const clip = clipOf("mjpeg");
+    const whole = parse(clip).frames;
+    let count = 0;
+    for (let at = 0; at < clip.length; at += 100) {
+      for (const frame of parser.push(Buffer.from(clip.subarray(at, at + 100)))) {
+        expect(frame.sample.equals(whole[count++]?.sample ?? Buffer.alloc(0))).toBe(true);
+        memories.add(frame.bytes.buffer);
+        pool.give(frame.bytes);
+      }
+    }
+    expect(count).toBe(5);
+    expect(memories.size).toBeLessThan(5);
   });
 
   it("gives the same frames for any chunking", () => {

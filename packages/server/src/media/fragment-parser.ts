@@ -125,11 +125,13 @@ export class FragmentParser {
   }
 
   #takeReferenceTime(prft: Box): void {
-    const body = boxBody(prft, 20);
-    const track = body.readUInt32BE(4);
-    const wide = body[0] !== 0;
-    if (wide) boxBody(prft, 24);
-    this.#referenceTimes.set(track, wide ? Number(body.readBigInt64BE(16)) : body.readUInt32BE(16));
+    const { bytes, headerBytes: at } = prft;
+    const wide = bytes[at] !== 0;
+    if (bytes.length < at + (wide ? 24 : 20)) boxBody(prft, wide ? 24 : 20);
+    const time = wide
+      ? bytes.readInt32BE(at + 16) * 2 ** 32 + bytes.readUInt32BE(at + 20)
+      : bytes.readUInt32BE(at + 16);
+    this.#referenceTimes.set(bytes.readUInt32BE(at + 4), time);
   }
 
   #takeFragment(moof: Box, mdat: Box, frames: RawFrame[]): void {
@@ -232,7 +234,8 @@ export function makeFragment(frame: RawFrame, facts: FragmentFacts): Fragment {
       },
     );
   }
-  frame.bytes.writeBigUInt64BE(BigInt(dtsTicks), frame.decodeTimeAt);
+  frame.bytes.writeUInt32BE(Math.floor(dtsTicks / 2 ** 32), frame.decodeTimeAt);
+  frame.bytes.writeUInt32BE(dtsTicks % 2 ** 32, frame.decodeTimeAt + 4);
   return Object.freeze({
     init: frame.init,
     track: frame.track,

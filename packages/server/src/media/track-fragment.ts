@@ -36,6 +36,8 @@ export function readTrafs(
   moof: Box,
   defaultsOf: (trackId: number) => SampleDefaults | undefined,
 ): SampleRun[] {
+  const lone = readLoneSample(moof, defaultsOf);
+  if (lone !== undefined) return [lone];
   const runs: SampleRun[] = [];
   let implicitBase = 0;
   for (const traf of boxesIn(moof)) {
@@ -45,6 +47,94 @@ export function readTrafs(
     implicitBase = end;
   }
   return runs;
+}
+
+const types = { mfhd: 0x6d666864, traf: 0x74726166, tfhd: 0x74666864, tfdt: 0x74666474, trun: 0x7472756e };
+
+/**
+ * The same for what ffmpeg writes for a frame: one `traf` of one sample. Nothing is made but the result, for this is
+ * done for every frame. `undefined` for any other layout, a malformed one included.
+ */
+function readLoneSample(
+  moof: Box,
+  defaultsOf: (trackId: number) => SampleDefaults | undefined,
+): SampleRun | undefined {
+  const { bytes } = moof;
+  let at = moof.headerBytes;
+  const child = (type: number, minBytes: number, end: number): number => {
+    if (at + minBytes > end || bytes.readUInt32BE(at + 4) !== type) return 0;
+    const size = bytes.readUInt32BE(at);
+    return size >= minBytes && at + size <= end ? size : 0;
+  };
+  const mfhd = child(types.mfhd, 16, bytes.length);
+  at += mfhd;
+  const traf = mfhd === 0 ? 0 : child(types.traf, 8, bytes.length);
+  if (traf === 0 || at + traf !== bytes.length) return undefined;
+  at += 8;
+
+  const tfhd = child(types.tfhd, 16, bytes.length);
+  if (tfhd === 0) return undefined;
+  const present = bytes.readUInt32BE(at + 8) & 0xffffff;
+  const own = (present & 0x2 ? 4 : 0) + (present & 0x8 ? 4 : 0) + (present & 0x10 ? 4 : 0);
+  if ((present & 0x1) !== 0 || tfhd < 16 + own + (present & 0x20 ? 4 : 0)) return undefined;
+  const trackId = bytes.readUInt32BE(at + 12);
+  const defaults = defaultsOf(trackId);
+  let field = at + 16 + (present & 0x2 ? 4 : 0);
+  let duration = defaults?.duration ?? 0;
+  let size = defaults?.size ?? 0;
+  let flags = defaults?.flags ?? 0;
+  if (present & 0x8) {
+    duration = bytes.readUInt32BE(field);
+    field += 4;
+  }
+  if (present & 0x10) {
+    size = bytes.readUInt32BE(field);
+    field += 4;
+  }
+  if (present & 0x20) flags = bytes.readUInt32BE(field);
+  at += tfhd;
+
+  const tfdt = child(types.tfdt, 20, bytes.length);
+  if (tfdt === 0 || bytes[at + 8] !== 1) return undefined;
+  const decodeTimeAt = at + 12;
+  const decodeTime = bytes.readInt32BE(decodeTimeAt) * 2 ** 32 + bytes.readUInt32BE(decodeTimeAt + 4);
+  at += tfdt;
+
+  const trun = child(types.trun, 16, bytes.length);
+  if (trun === 0 || at + trun !== bytes.length) return undefined;
+  const fields = bytes.readUInt32BE(at + 8);
+  const needed = 16 + 4 * bitCount(fields & 0x5) + 4 * bitCount((fields >> 8) & 0xf);
+  if (bytes.readUInt32BE(at + 12) !== 1 || (fields & 0x1) === 0 || trun < needed) return undefined;
+  const dataAt = bytes.readInt32BE(at + 16);
+  field = at + 20;
+  let firstFlags: number | undefined;
+  if (fields & 0x4) {
+    firstFlags = bytes.readUInt32BE(field);
+    field += 4;
+  }
+  if (fields & 0x100) {
+    duration = bytes.readUInt32BE(field);
+    field += 4;
+  }
+  if (fields & 0x200) {
+    size = bytes.readUInt32BE(field);
+    field += 4;
+  }
+  if (fields & 0x400) {
+    flags = bytes.readUInt32BE(field);
+    field += 4;
+  }
+  let compositionOffset = 0;
+  if (fields & 0x800) {
+    compositionOffset = fields >>> 24 === 0 ? bytes.readUInt32BE(field) : bytes.readInt32BE(field);
+  }
+  return {
+    trackId,
+    decodeTime: Number.isSafeInteger(decodeTime) ? decodeTime : undefined,
+    decodeTimeAt,
+    selfContained: true,
+    samples: [{ at: dataAt, size, duration, flags: firstFlags ?? flags, compositionOffset }],
+  };
 }
 
 function readTraf(
