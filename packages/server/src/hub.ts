@@ -212,12 +212,6 @@ export class Hub {
       ...syncMigrations,
       ...externalStreamMigrations,
     ]);
-    if (database.isSparing) {
-      log.error(
-        { path: data.root },
-        "the disk is full: only reading and deleting are sure to work; delete recordings or add space, then start again",
-      );
-    }
     this.#started("database", () => database.close());
     const keys = new ApiKeys({ database, clock });
     const users = new Users({ database, clock });
@@ -496,6 +490,11 @@ export class Hub {
     registerSyncRoutes({ app, authorize, sessionFiles });
     registerOpenRpcRoutes({ app, version });
     registerPageRoutes({ app });
+    const multicam = this.#multicam(database, {
+      ...{ cameras, recordings, library, clock, clockSync },
+      uploads,
+      log: log.child({ part: "multicam" }),
+    });
     const listener = new Listener({
       app,
       upgrades,
@@ -505,6 +504,7 @@ export class Hub {
       log: log.child({ part: "listener" }),
       certificate: this.#certificate,
       requestTimeoutMs: config.connections.requestSeconds * 1000,
+      otherProtocol: multicam?.acceptShared.bind(multicam),
     });
     this.#started("connections", async () => {
       if (ready) bus.emit("system.shutdown", { reason: "requested" });
