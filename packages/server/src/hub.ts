@@ -490,11 +490,6 @@ export class Hub {
     registerSyncRoutes({ app, authorize, sessionFiles });
     registerOpenRpcRoutes({ app, version });
     registerPageRoutes({ app });
-    const multicam = this.#multicam(database, {
-      ...{ cameras, recordings, library, clock, clockSync },
-      uploads,
-      log: log.child({ part: "multicam" }),
-    });
     const listener = new Listener({
       app,
       upgrades,
@@ -504,7 +499,6 @@ export class Hub {
       log: log.child({ part: "listener" }),
       certificate: this.#certificate,
       requestTimeoutMs: config.connections.requestSeconds * 1000,
-      otherProtocol: multicam?.acceptShared.bind(multicam),
     });
     this.#started("connections", async () => {
       if (ready) bus.emit("system.shutdown", { reason: "requested" });
