@@ -60,13 +60,18 @@ export function failureOf(error: unknown): Failure {
         ? error.code
         : codeOf(error);
   // What to do about an answer of the hub. Errors of this command say it themselves.
-  const hint = error instanceof CameraServiceError ? hints[code] : undefined;
+  const hint = error instanceof CameraServiceError && !isOfStreams(error) ? hints[code] : undefined;
   const message = messageOf(error).replace(/([^.!?…])$/, "$1.");
   return {
     exitCode: exitCodeOf(error, code),
     code,
     message: hint === undefined || message.includes(hint) ? message : `${message}\n${hint}`,
   };
+}
+
+/** Streams of the network are told to be missing as files are. */
+function isOfStreams({ data }: CameraServiceError): boolean {
+  return data.resource === "stream";
 }
 
 export function warning(text: string): string {

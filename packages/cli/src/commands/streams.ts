@@ -29,7 +29,7 @@ export function addStreams(program: Command, io: Io): void {
             bytesText(bytes_sent),
             cameras.find(({ device }) => device === name)?.name ?? "",
           ]);
-          return table(["STREAM", "STATE", "READERS", "CAPTURED", "NAME"], rows);
+          return table(["STREAM", "STATE", "READERS", "SENT", "NAME"], rows);
         });
       }),
     );
