@@ -1,3 +1,4 @@
+import { OcelliError } from "@ocelli/protocol";
 import type { FastifyInstance } from "fastify";
 import { watchAnswers } from "./api/answers.ts";
 import { registerCameraRoutes } from "./api/cameras/routes.ts";
@@ -13,6 +14,7 @@ import { createHttpApp } from "./api/http-app.ts";
 import { type BoundAddress, Listener } from "./api/listener.ts";
 import { registerLiveRoutes } from "./api/live/routes.ts";
 import { registerMetricsRoutes } from "./api/metrics/routes.ts";
+import { MultiCamServer } from "./api/multicam/server.ts";
 import { registerOpenRpcRoutes } from "./api/openrpc/routes.ts";
 import { registerPageRoutes } from "./api/page/routes.ts";
 import { createRpcEndpoint, rpcSocketOptions } from "./api/rpc/endpoint.ts";
@@ -72,6 +74,9 @@ import { cameraFamilies } from "./metrics/camera-metrics.ts";
 import { hubFamilies } from "./metrics/hub-metrics.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { recordingFamilies } from "./metrics/recording-metrics.ts";
+import { CameraDevice, type CameraDeviceOptions } from "./multicam/device.ts";
+import { deviceIdMigrations, deviceIdOf } from "./multicam/device-ids.ts";
+import { UploadQueue, uploadMigrations } from "./multicam/uploads/upload-queue.ts";
 import { ContinuousRecording } from "./recording/continuous.ts";
 import { Exporter } from "./recording/export.ts";
 import { frameTimesCsv } from "./recording/frame-times.ts";
@@ -84,7 +89,7 @@ import { connectionsWithin, openFilesLimit } from "./service/open-files.ts";
 import { ServiceNotifier } from "./service/service-notifier.ts";
 import { SnapshotService } from "./snapshots/snapshots.ts";
 import { createDataDir, lockDataDir } from "./store/data-dir.ts";
-import { openDatabase } from "./store/database.ts";
+import { type Database, openDatabase } from "./store/database.ts";
 import { hasReserve, makeReserve } from "./store/reserve.ts";
 import { cameraDriver } from "./sync/camera-member.ts";
 import { deviceDriver } from "./sync/device-member.ts";
@@ -210,6 +215,8 @@ export class Hub {
       ...retentionMigrations,
       ...scheduleMigrations,
       ...syncMigrations,
+      ...deviceIdMigrations,
+      ...uploadMigrations,
       ...externalStreamMigrations,
     ]);
     this.#started("database", () => database.close());
@@ -490,6 +497,7 @@ export class Hub {
     registerSyncRoutes({ app, authorize, sessionFiles });
     registerOpenRpcRoutes({ app, version });
     registerPageRoutes({ app });
+    const multicam = await this.#multicam(database, { cameras, recordings, library, clock, clockSync });
     const listener = new Listener({
       app,
       upgrades,
@@ -499,6 +507,7 @@ export class Hub {
       log: log.child({ part: "listener" }),
       certificate: this.#certificate,
       requestTimeoutMs: config.connections.requestSeconds * 1000,
+      otherProtocol: multicam?.acceptShared.bind(multicam),
     });
     this.#started("connections", async () => {
       if (ready) bus.emit("system.shutdown", { reason: "requested" });
@@ -514,6 +523,51 @@ export class Hub {
     bus.emit("system.startup", { version });
     this.#log.info({ version, ffmpeg: ffmpeg.version, dataDir: data.root, addresses }, "the hub is ready");
     return { addresses, cameras: cameras.views() };
+  }
+
+  /** The cameras as MultiCam devices; `undefined` unless the settings want them. */
+  async #multicam(
+    database: Database,
+    shared: Omit<CameraDeviceOptions, "deviceId" | "cameraId" | "log">,
+  ): Promise<MultiCamServer | undefined> {
+    const { multicam: config } = this.#config;
+    const log = this.#log.child({ part: "multicam" });
+    if (!config.enabled) return undefined;
+    const uploads = new UploadQueue({
+      ...{ ...shared, database, log, hosts: config.uploadHosts },
+      s3Endpoint: config.s3Endpoint,
+      deleteAfterUpload: config.deleteAfterUpload,
+    });
+    this.#started("MultiCam uploads", () => uploads.close());
+    uploads.start();
+    const device = (name: string | undefined): CameraDevice | undefined => {
+      try {
+        const camera = name === undefined ? shared.cameras.list()[0] : shared.cameras.find(name);
+        if (camera === undefined) throw new OcelliError("camera_not_found", "There is no camera yet.");
+        const made = new CameraDevice({
+          ...shared,
+          ...{ cameraId: camera.id, deviceId: deviceIdOf(database, camera.id), log },
+        });
+        this.#started(`MultiCam device ${camera.id}`, () => made.close());
+        return made;
+      } catch (error) {
+        log.warn({ err: error, camera: name }, "a camera cannot be a MultiCam device until the next start");
+        return undefined;
+      }
+    };
+    const others = config.devices.flatMap(({ camera, port }) => {
+      const made = device(camera);
+      return made === undefined ? [] : [{ device: made, host: "0.0.0.0", port }];
+    });
+    const server = new MultiCamServer({
+      ...{ uploads, clock: shared.clock, log, deviceType: config.deviceType },
+      networks: new Networks(config.networks),
+      shared: device(config.camera),
+      others,
+    });
+    this.#started("MultiCam connections", () => server.close(this.#config.shutdownSeconds * 200));
+    for (const address of await server.open()) log.info(address, "a MultiCam device is served");
+    return server;
   }
 
   /** Reads what may change while the hub runs: the TLS certificate. Never throws. */

@@ -8,11 +8,13 @@
  */
 import { createServer, type RequestListener, type Server, type ServerOptions } from "node:http";
 import { createServer as createSecureServer, type Server as SecureServer } from "node:https";
+import type { Server as NetServer, Socket } from "node:net";
 import { messageOf, OcelliError } from "@ocelli/protocol";
 import type { FastifyInstance } from "fastify";
 import type { Clock } from "../clock/clock.ts";
 import type { Log } from "../log/log.ts";
 import type { Certificate } from "./edge/certificate.ts";
+import { sharePort } from "./first-bytes.ts";
 import { answerMalformed } from "./malformed-requests.ts";
 import { findPortHolder } from "./port-holder.ts";
 import type { Upgrades } from "./upgrades.ts";
@@ -38,6 +40,11 @@ export interface ListenerOptions {
   readonly certificate?: Certificate | undefined;
   /** A request must have arrived within this long, its head as well as all of it; default 30,000 ms. */
   readonly requestTimeoutMs?: number;
+  /**
+   * Takes connections that do not begin as HTTP; `false` when nobody wants one. Not asked where TLS is spoken: what
+   * comes in the clear there is no protocol of this hub.
+   */
+  readonly otherProtocol?: ((socket: Socket) => boolean) | undefined;
   /** How long open connections get to finish at the end; default 5000 ms. */
   readonly closeTimeoutMs?: number;
 }
@@ -45,6 +52,8 @@ export interface ListenerOptions {
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #servers: Server[] = [];
+  /** Before servers that share their port. */
+  readonly #fronts: NetServer[] = [];
   readonly #bound: BoundAddress[] = [];
   readonly #warnings: string[] = [];
   #closing: Promise<void> | undefined;
@@ -105,10 +114,21 @@ export class Listener {
     const server = this.#makeServer((request, response) => app.routing(request, response));
     server.on("upgrade", (request, socket, head) => upgrades.handle(request, socket, head));
     server.on("clientError", answerMalformed);
-    await listen(server, address);
-    server.on("error", (error) => this.#options.log.error({ err: error }, "a listener failed"));
+    const { otherProtocol, clock, requestTimeoutMs } = this.#options;
+    const front =
+      otherProtocol === undefined || certificate !== undefined
+        ? server
+        : sharePort({
+            http: server,
+            other: otherProtocol,
+            clock,
+            ...(requestTimeoutMs === undefined ? {} : { silentTimeoutMs: requestTimeoutMs }),
+          });
+    await listen(front, address);
+    front.on("error", (error) => this.#options.log.error({ err: error }, "a listener failed"));
     this.#servers.push(server);
-    const bound = server.address();
+    if (front !== server) this.#fronts.push(front);
+    const bound = front.address();
     const port = bound !== null && typeof bound === "object" ? bound.port : address.port;
     this.#bound.push({ host: address.host, port, secure: certificate !== undefined });
   }
@@ -133,7 +153,7 @@ export class Listener {
 
   async #closeAll(): Promise<void> {
     const { clock, upgrades, closeTimeoutMs = 5000 } = this.#options;
-    const closed = this.#servers.map(
+    const closed = [...this.#servers, ...this.#fronts].map(
       (server) => new Promise<void>((resolve) => server.close(() => resolve())),
     );
     // A kept-alive connection goes idle only when its running response is done.
@@ -164,7 +184,7 @@ export function parseListenAddress(text: string): Omit<BoundAddress, "secure"> {
   return { host, port };
 }
 
-async function listen(server: Server, address: Omit<BoundAddress, "secure">): Promise<void> {
+async function listen(server: NetServer, address: Omit<BoundAddress, "secure">): Promise<void> {
   try {
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);

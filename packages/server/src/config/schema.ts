@@ -485,7 +485,10 @@ export const configSchema = z.strictObject({
           .array(
             z
               .string()
-              .regex(/^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?$/, "must be host or host:port, such as ntp.example.org"),
+              .regex(
+                /^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?$/,
+                "must be host or host:port, such as ntp.example.org",
+              ),
           )
           .max(8)
           .default([]),
@@ -531,6 +534,16 @@ export const configSchema = z.strictObject({
       uploadHosts: described(
         z.array(hostName).max(100).default([]),
         "Hosts that files may be uploaded to when a controller asks for it, such as *.amazonaws.com; none without",
+      ),
+      s3Endpoint: described(
+        z
+          .string()
+          .regex(
+            /^https?:\/\/[^/?#@]+\/?$/,
+            "must be an address without a path, such as https://minio.example.org:9000",
+          )
+          .optional(),
+        "Where uploads with S3 credentials go: another make of S3; Amazon's otherwise",
       ),
       deleteAfterUpload: described(
         z.boolean().default(false),
