@@ -13,7 +13,8 @@ the hub as it is: an answer that lacks a field the guide reads fails the check.
 
 Prints one line per check, "ok: ..." or "FAIL: ...". Exits 1 when one failed. Last it prints "waiting for the end of the
 service" and expects the connection to be lost, when told so with --wait-for-loss; with --reconnect as well it connects again
-from the callback, as the guide does, and expects the service to come back.
+from the callback, as the guide does, and expects the service to come back. With --expect-name NAME it prints "waiting for the
+camera to be named" and expects its callback to be told of the camera by that name.
 """
 import argparse
 import asyncio
@@ -468,6 +469,7 @@ async def main():
     parser.add_argument("--ca")
     parser.add_argument("--wait-for-loss", action="store_true")
     parser.add_argument("--reconnect", action="store_true")
+    parser.add_argument("--expect-name")
     options = parser.parse_args()
 
     def make(key, **more):
@@ -488,11 +490,18 @@ async def main():
         check("callback: a client that only listens is told of the camera",
               is_text(update["name"]) and update["status"] == "CONNECTED", update)
     camera = await check_camera(client)
+    if options.expect_name is not None:
+        print("waiting for the camera to be named", flush=True)
+        changed = (await told_camera.first(lambda p: p["camera"]["name"] == options.expect_name))["camera"]
+        check("callback: a camera changed", changed["status"] == "CONNECTED"
+              and changed["device_path"] == camera.device_path, changed)
+        listed = (await client.get_camera_list())[0]
+        check("the list has the new name", listed.name == options.expect_name, listed)
     await check_snapshots(client, camera.device_path)
     await check_recordings(client, camera.device_path, told_recording)
     await check_failures(client)
     check("every notification of a camera has its name and status",
-          all(is_text(p["camera"]["name"]) and is_text(p["camera"]["status"]) for p in told_camera.items), told_camera.items)
+          (options.expect_name is None or told_camera.items != []) and all(is_text(p["camera"]["name"]) and is_text(p["camera"]["status"]) for p in told_camera.items), told_camera.items)
 
     other = make(options.key)
     never = Seen()

@@ -63,11 +63,14 @@ it.each([
   "serves the camera service's client: %s",
   async (_, args) => {
     await using hub = await startHub({ env });
+    await using rpc = await hub.rpc();
     let ended: Promise<unknown> | undefined;
     const outcome = await runClient(
       "camera_service_client.py",
-      cameraService(hub, "--wait-for-loss", ...args),
+      cameraService(hub, "--wait-for-loss", "--expect-name", "Front door", ...args),
       (line) => {
+        if (line === "waiting for the camera to be named")
+          void rpc.call("set_camera_settings", { device: "camera100", name: "Front door" });
         if (line === "waiting for the end of the service") ended = hub.end();
       },
     );
