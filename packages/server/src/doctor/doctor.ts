@@ -8,6 +8,7 @@ import { loadConfig } from "../config/load.ts";
 import { configSchema } from "../config/schema.ts";
 import { version } from "../version.ts";
 import { type CameraFolders, checkCameras } from "./cameras.ts";
+import { checkCertificate } from "./certificate.ts";
 import { checkClock } from "./clock-sync.ts";
 import { checkDataFolder, lockHolder } from "./data-folder.ts";
 import { type CheckContext, type Finding, ok, problem } from "./finding.ts";
@@ -48,6 +49,7 @@ export async function runDoctor(options: DoctorOptions = {}): Promise<DoctorRepo
       ...(await checkFfmpeg(context, options.programs)),
       ...(await checkCameras(context, options.cameraFolders)),
       ...(await checkPorts(context, explicit)),
+      ...checkCertificate(context),
       checkClock(),
       ...(await checkDataFolder(context)),
     ];

@@ -1,4 +1,5 @@
 /** Are the addresses of the configuration free, or the hub's own already? */
+import { get } from "node:https";
 import { createServer } from "node:net";
 import { parseListenAddress } from "../api/listener.ts";
 import { findPortHolder } from "../api/port-holder.ts";
@@ -14,7 +15,7 @@ export async function checkPorts(context: CheckContext, explicit: boolean): Prom
   );
 }
 
-async function checkPort(text: string, { hubPid, clock, signal }: CheckContext): Promise<Finding> {
+async function checkPort(text: string, { config, hubPid, clock, signal }: CheckContext): Promise<Finding> {
   const { host, port } = parseListenAddress(text);
   const check = `port ${port}`;
   const details = { host, port };
@@ -50,7 +51,7 @@ async function checkPort(text: string, { hubPid, clock, signal }: CheckContext):
   }
   // Processes of other users cannot be inspected, but a hub can be asked.
   const stop = AbortSignal.any([signal, timeLimit(clock, 2000)]);
-  if (holder === undefined && (await isHub(host, port, stop))) {
+  if (holder === undefined && (await isHub(host, port, config.tls.certFile !== undefined, stop))) {
     return ok(check, `${text} is served by a hub`, details);
   }
   const by = holder === undefined ? "another process" : `process ${holder.pid} (${holder.command})`;
@@ -77,12 +78,30 @@ function tryToListen(host: string, port: number): Promise<string | undefined> {
   });
 }
 
-async function isHub(host: string, port: number, signal: AbortSignal): Promise<boolean> {
+async function ask(address: string, signal: AbortSignal): Promise<string> {
+  return (await fetch(`http://${address}`, { signal })).text();
+}
+
+/** Nothing is sent that needs a verified peer: the question is only who is there. */
+function askSecurely(address: string, signal: AbortSignal): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const request = get(`https://${address}`, { signal, rejectUnauthorized: false, agent: false }, (answer) => {
+      let body = "";
+      answer.setEncoding("utf8").on("data", (text) => {
+        body += text;
+        if (body.length > 10_000) request.destroy(new Error("too long an answer"));
+      });
+      answer.on("end", () => resolve(body)).on("error", reject);
+    });
+    request.on("error", reject);
+  });
+}
+
+async function isHub(host: string, port: number, secure: boolean, signal: AbortSignal): Promise<boolean> {
   const name =
     host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "[::1]" : host.includes(":") ? `[${host}]` : host;
   try {
-    const answer = await fetch(`http://${name}:${port}/health/live`, { signal });
-    const body: unknown = await answer.json();
+    const body: unknown = JSON.parse(await (secure ? askSecurely : ask)(`${name}:${port}/health/live`, signal));
     return typeof body === "object" && body !== null && "alive" in body && body.alive === true;
   } catch {
     return false;

@@ -49,7 +49,7 @@ export class Certificate {
   constructor(options: CertificateOptions) {
     const { files, clock, recheckMs = 60_000 } = options;
     this.#options = options;
-    this.#settings = read(files);
+    this.#settings = readCertificate(files);
     this.#tell("TLS certificate");
     // The folders, since a renewal replaces files and links rather than writing into them.
     for (const folder of new Set(filesOf(files).map((file) => dirname(file)))) this.#watch(folder);
@@ -70,7 +70,7 @@ export class Certificate {
     const { files, log } = this.#options;
     let found: SecureSettings;
     try {
-      found = read(files);
+      found = readCertificate(files);
     } catch (error) {
       const reason = messageOf(error);
       if (reason !== this.#refused)
@@ -126,7 +126,11 @@ function filesOf({ certFile, keyFile, caFile }: CertificateFiles): string[] {
   return [certFile, keyFile, ...(caFile === undefined ? [] : [caFile])];
 }
 
-function read({ certFile, keyFile, caFile }: CertificateFiles): SecureSettings {
+/**
+ * Reads and judges the files.
+ * @throws OcelliError `config_invalid` naming the file
+ */
+export function readCertificate({ certFile, keyFile, caFile }: CertificateFiles): SecureSettings {
   const own = textOf(certFile, "tls.certFile");
   const certificate = judged(
     "tls.certFile",
