@@ -126,6 +126,8 @@ interface Part {
 }
 
 const mebibyte = 2 ** 20;
+/** A month. */
+const expiredKeysKeptUs = 30 * 86_400e6;
 
 export class Hub {
   readonly #config: Config;
@@ -221,6 +223,7 @@ export class Hub {
     ]);
     this.#started("database", () => database.close());
     const keys = new ApiKeys({ database, clock });
+    keys.removeExpired(expiredKeysKeptUs);
     const users = new Users({ database, clock });
     const passwords = new Passwords();
     const tokens = new Tokens({ secret: tokenSecret(`${data.state}/token.key`), clock });

@@ -76,6 +76,20 @@ describe("API keys", () => {
     expect(() => accounts.revokeKey(second.keyId, "me")).toThrow(/last admin key/);
   });
 
+  it("forgets those that expired long ago", () => {
+    const { record } = accounts.createKey(
+      { name: "x", role: "viewer", expiresAtUs: clock.wallUs() + 1_000_000 },
+      "me",
+    );
+    const standing = keys.standingOf(record.keyId);
+    clock.advance(1000);
+    expect(keys.removeExpired(5_000_000)).toBe(0);
+    clock.advance(5000);
+    expect(keys.removeExpired(5_000_000)).toBe(1);
+    expect(standing.revoked).toBe(true);
+    expect(new ApiKeys({ database, clock }).list()).toEqual([]);
+  });
+
   it("refuses an end that is past", () => {
     const expiresAtUs = clock.wallUs();
     expect(() => accounts.createKey({ name: "x", role: "viewer", expiresAtUs }, "me")).toThrow(/expired/);

@@ -186,9 +186,13 @@ export class ApiKeys {
     });
   }
 
-  /** Forgets keys that have expired. @returns how many */
-  removeExpired(): number {
-    const now = this.#clock.wallUs();
+  /**
+   * Forgets keys that have expired.
+   * @param graceUs keeps those that expired less long ago, for who wonders where they are. Default 0
+   * @returns how many
+   */
+  removeExpired(graceUs = 0): number {
+    const now = this.#clock.wallUs() - graceUs;
     const expired = [...this.#keys.values()].filter(
       (key) => (key.expiresAtUs ?? Number.POSITIVE_INFINITY) <= now,
     );
