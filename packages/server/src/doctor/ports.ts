@@ -85,14 +85,18 @@ async function ask(address: string, signal: AbortSignal): Promise<string> {
 /** Nothing is sent that needs a verified peer: the question is only who is there. */
 function askSecurely(address: string, signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
-    const request = get(`https://${address}`, { signal, rejectUnauthorized: false, agent: false }, (answer) => {
-      let body = "";
-      answer.setEncoding("utf8").on("data", (text) => {
-        body += text;
-        if (body.length > 10_000) request.destroy(new Error("too long an answer"));
-      });
-      answer.on("end", () => resolve(body)).on("error", reject);
-    });
+    const request = get(
+      `https://${address}`,
+      { signal, rejectUnauthorized: false, agent: false },
+      (answer) => {
+        let body = "";
+        answer.setEncoding("utf8").on("data", (text) => {
+          body += text;
+          if (body.length > 10_000) request.destroy(new Error("too long an answer"));
+        });
+        answer.on("end", () => resolve(body)).on("error", reject);
+      },
+    );
     request.on("error", reject);
   });
 }
@@ -101,7 +105,9 @@ async function isHub(host: string, port: number, secure: boolean, signal: AbortS
   const name =
     host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "[::1]" : host.includes(":") ? `[${host}]` : host;
   try {
-    const body: unknown = JSON.parse(await (secure ? askSecurely : ask)(`${name}:${port}/health/live`, signal));
+    const body: unknown = JSON.parse(
+      await (secure ? askSecurely : ask)(`${name}:${port}/health/live`, signal),
+    );
     return typeof body === "object" && body !== null && "alive" in body && body.alive === true;
   } catch {
     return false;
