@@ -11,6 +11,12 @@ const bin = join(root, "node_modules", ".bin");
 /** Node 24 of the npm package `node`. */
 export const node = join(bin, "node");
 
+/**
+ * How the hub's Node is started. Little of what the hub makes lives long: more room for young objects, which V8 would
+ * take while the hub loads, costs 25 MB for ever and spares no time.
+ */
+export const hubNodeOptions = ["--enable-source-maps", "--max-semi-space-size=2"];
+
 const say = (text) => process.stderr.write(`${text}\n`);
 
 /** Ends the process with what is wrong and what to do. */

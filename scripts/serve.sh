@@ -23,4 +23,5 @@ if [ "${1:-}" = --is-ready ]; then
     fetch(`http://${first}/health/ready`, { signal: AbortSignal.timeout(4000) })
       .then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1));' "$first"
 fi
-exec "$node" --enable-source-maps "$main" "$@"
+# As `hubNodeOptions` in prepare.mjs.
+exec "$node" --enable-source-maps --max-semi-space-size=2 "$main" "$@"

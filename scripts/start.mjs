@@ -1,7 +1,7 @@
 // `npm start`: installs what is missing, builds, and runs the hub on Node 24.
 import { spawn } from "node:child_process";
 import { join } from "node:path";
-import { build, checkNode, installFfmpeg, installPackages, node, root } from "./prepare.mjs";
+import { build, checkNode, hubNodeOptions, installFfmpeg, installPackages, node, root } from "./prepare.mjs";
 
 checkNode();
 installPackages();
@@ -11,7 +11,7 @@ build();
 // The hub gets a process group of its own, so that it sees each Ctrl-C once, from here.
 const hub = spawn(
   node,
-  ["--enable-source-maps", join(root, "packages/server/dist/main.js"), ...process.argv.slice(2)],
+  [...hubNodeOptions, join(root, "packages/server/dist/main.js"), ...process.argv.slice(2)],
   {
     cwd: process.env.INIT_CWD ?? process.cwd(),
     stdio: "inherit",

@@ -146,7 +146,8 @@ export async function startHub(options: HubOptions = {}): Promise<RunningHub> {
   const child = spawn(
     join(root, "node_modules/.bin/node"),
     [
-      "--enable-source-maps",
+      // As `hubNodeOptions` in scripts/prepare.mjs.
+      ...["--enable-source-maps", "--max-semi-space-size=2"],
       ...(options.nodeArgs ?? []),
       join(root, "packages/server/dist/main.js"),
       ...(options.args ?? []),

@@ -3,7 +3,7 @@
  * and costs more than all that is done with a frame. *In batches*: what gathered in the pipe is taken a few times a
  * second, for readers that do not mind. Nothing is ever held back from `poll()`.
  *
- * In batches nobody knows when a frame came, so with `sampled` the output is watched once a second until one frame
+ * In batches nobody knows when a frame came, so with `sampled` the output is watched every two seconds until one frame
  * came whole: the clock of a network camera is followed by those.
  */
 import type { Clock } from "../clock/clock.ts";
@@ -23,7 +23,7 @@ export interface PacedOutputOptions {
 
 /** Batches closer together than this are not worth it. */
 const shortestBatchMs = 60;
-const sampleEveryUs = 1_000_000;
+const sampleEveryUs = 2_000_000;
 /** Room in the pipe for so many times what comes between two batches: frames differ much in size. */
 const headroom = 3;
 
@@ -41,6 +41,8 @@ export class PacedOutput {
   #sampled = false;
   #sampledAtMonoUs = 0;
   #cancel: (() => void) | undefined;
+  /** `#cancel` ends ticks that come by themselves. */
+  #beats = false;
   #inside = false;
   #closed = false;
 
@@ -58,8 +60,7 @@ export class PacedOutput {
 
   /** Reads whatever comes as it comes. Idempotent. */
   prompt(): void {
-    this.#cancel?.();
-    this.#cancel = undefined;
+    this.#cancelTicks();
     if (this.#closed) return;
     const wasInBatches = this.inBatches;
     this.#mode = "prompt";
@@ -67,7 +68,7 @@ export class PacedOutput {
     this.#pipe.watch();
   }
 
-  /** Reads a few times a second, if the pipe holds that much. @param sampled once a second a frame on time */
+  /** Reads a few times a second, if the pipe holds that much. @param sampled every two seconds a frame on time */
   batches(sampled: boolean): void {
     this.#sampled = sampled;
     if (this.inBatches || this.#closed) return;
@@ -100,7 +101,7 @@ export class PacedOutput {
 
   close(): void {
     this.#closed = true;
-    this.#cancel?.();
+    this.#cancelTicks();
     this.#pipe.close();
   }
 
@@ -122,15 +123,25 @@ export class PacedOutput {
       this.prompt();
       return;
     }
-    // All captures look at the same moments, so that the hub wakes once for all of them.
-    const nowMs = this.#clock.monoUs() / 1000;
-    const delayMs = intervalMs < this.#batchMs ? intervalMs : this.#batchMs - (nowMs % this.#batchMs);
+    if (intervalMs < this.#batchMs) {
+      this.#cancelTicks();
+      this.#cancel = this.#clock.after(intervalMs, () => this.#tick());
+    } else if (!this.#beats) {
+      this.#cancelTicks();
+      this.#beats = true;
+      // The clock does this for all captures at once: the hub wakes once for them.
+      this.#cancel = this.#clock.every(this.#batchMs, () => this.#tick());
+    }
+  }
+
+  #cancelTicks(): void {
     this.#cancel?.();
-    this.#cancel = this.#clock.after(delayMs, () => this.#tick());
+    this.#cancel = undefined;
+    this.#beats = false;
   }
 
   #tick(): void {
-    this.#cancel = undefined;
+    if (this.#mode !== "batches") return;
     const before = this.#bytes;
     this.poll();
     if (this.#mode !== "batches" || this.#closed) return;

@@ -19,7 +19,10 @@ export interface Clock {
   onStep(listener: (stepUs: number) => void): () => void;
   /** Runs `callback` once after `delayMs` unless cancelled by the returned function. Never keeps the process alive. */
   after(delayMs: number, callback: () => void): () => void;
-  /** Runs `callback` every `intervalMs` until cancelled. Never keeps the process alive. */
+  /**
+   * Runs `callback` every `intervalMs` until cancelled; the first time within that, together with others of the same
+   * interval. Never keeps the process alive.
+   */
   every(intervalMs: number, callback: () => void): () => void;
   /** Resolves after `delayMs`; rejects with the signal's reason when aborted. */
   sleep(delayMs: number, signal?: AbortSignal): Promise<void>;

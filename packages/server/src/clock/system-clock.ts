@@ -11,6 +11,9 @@ import { sampleOffset, WallOffset } from "./wall-offset.ts";
 const sampleEveryMs = 1000;
 const staleAfterUs = 100_000;
 
+/** Intervals shorter than this have timers of their own. */
+const shortestBeatMs = 100;
+
 /** CLOCK_MONOTONIC in whole microseconds: the clock behind `process.hrtime` on Linux. */
 export function systemMonoUs(): number {
   return Math.floor(Number(process.hrtime.bigint()) / 1000);
@@ -21,6 +24,8 @@ export class SystemClock implements Clock {
   readonly #offset: WallOffset;
   readonly #listeners = new Set<(stepUs: number) => void>();
   readonly #cancels = new Set<() => void>();
+  /** By their length: all intervals of one length share a timer, since each wakes the machine. */
+  readonly #beats = new Map<number, { readonly callbacks: Set<() => void>; readonly stop: () => void }>();
   #sampledAtMonoUs: number;
   #closed = false;
 
@@ -58,7 +63,8 @@ export class SystemClock implements Clock {
 
   every(intervalMs: number, callback: () => void): () => void {
     if (this.#closed) return () => {};
-    const stop = startInterval(intervalMs, callback);
+    const stop =
+      intervalMs < shortestBeatMs ? startInterval(intervalMs, callback) : this.#join(intervalMs, callback);
     const cancel = (): void => {
       stop();
       this.#cancels.delete(cancel);
@@ -95,6 +101,28 @@ export class SystemClock implements Clock {
     this.#closed = true;
     for (const cancel of [...this.#cancels]) cancel();
     this.#listeners.clear();
+  }
+
+  /** The first call comes with the next beat, which may be sooner than an interval from now. */
+  #join(intervalMs: number, callback: () => void): () => void {
+    // The same function may be given twice.
+    const one = (): void => callback();
+    let beat = this.#beats.get(intervalMs);
+    if (beat === undefined) {
+      const callbacks = new Set<() => void>();
+      const stop = startInterval(intervalMs, () => {
+        for (const each of [...callbacks]) if (callbacks.has(each)) each();
+      });
+      beat = { callbacks, stop };
+      this.#beats.set(intervalMs, beat);
+    }
+    const { callbacks, stop } = beat;
+    callbacks.add(one);
+    return () => {
+      if (!callbacks.delete(one) || callbacks.size > 0) return;
+      stop();
+      this.#beats.delete(intervalMs);
+    };
   }
 
   #after(delayMs: number, callback: () => void, keepAlive: boolean): () => void {
