@@ -10,7 +10,7 @@ import { closeCodes, maxMessageBytes } from "@ocelli/protocol/camera-service";
 import type { WebSocket } from "ws";
 import type { Clock } from "../../clock/clock.ts";
 import type { Log } from "../../log/log.ts";
-import { answerText } from "./answer-text.ts";
+import { answerOf } from "./answer.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { Outgoing } from "./frame.ts";
 import type { Heartbeat } from "./heartbeat.ts";
@@ -215,7 +215,7 @@ export class Connection {
       const { response, sent } = await this.#dispatcher.dispatch(member, this.session, (own) =>
         this.send(own),
       );
-      if (response !== undefined) this.send(answerText(response));
+      if (response !== undefined) this.send(answerOf(response));
       sent?.();
     } catch (error) {
       this.#fault(error);

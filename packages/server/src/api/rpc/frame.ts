@@ -20,8 +20,28 @@ export function lastingTextFrame(text: string): Frame {
   return frameIn(Buffer.allocUnsafeSlow, text);
 }
 
+/** The same as `textFrame(before + middle + after)`, `middle` being bytes of UTF-8 already. */
+export function textFrameAround(before: string, middle: Buffer, after: string): Frame {
+  const beforeBytes = Buffer.byteLength(before);
+  const length = beforeBytes + middle.length + Buffer.byteLength(after);
+  const frame = withHeader(Buffer.allocUnsafe, length);
+  let at = frame.length - length;
+  frame.write(before, at);
+  at += beforeBytes;
+  middle.copy(frame, at);
+  frame.write(after, at + middle.length);
+  return frame;
+}
+
 function frameIn(allocate: Allocate, text: string): Frame {
   const length = Buffer.byteLength(text);
+  const frame = withHeader(allocate, length);
+  frame.write(text, frame.length - length);
+  return frame;
+}
+
+/** Room for the text is at the end. */
+function withHeader(allocate: Allocate, length: number): Frame {
   const header = length < 126 ? 2 : length < 65_536 ? 4 : 10;
   const frame = allocate(header + length);
   frame[0] = textOpcode;
@@ -36,6 +56,5 @@ function frameIn(allocate: Allocate, text: string): Frame {
     frame.writeUInt16BE(0, 2);
     frame.writeUIntBE(length, 4, 6);
   }
-  frame.write(text, header);
   return frame;
 }

@@ -2,7 +2,7 @@
 import { codeOf } from "@ocelli/protocol";
 import { isoOf, type Names, type ResultOf, validationFor } from "@ocelli/protocol/camera-service";
 import type { Camera } from "../../../cameras/contract.ts";
-import { sharedResult } from "../answer-text.ts";
+import { sharedResult } from "../answer.ts";
 import { cameraObject, cameraStatus, unknownCamera, validationState } from "../shapes-camera.ts";
 import type { MethodImplementation } from "./method.ts";
 
