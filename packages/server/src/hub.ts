@@ -230,6 +230,12 @@ export class Hub {
     const links = new LinkSigner({ clock });
     const clients = new Clients(config.security.trustedProxies);
     const isOwnHost = ownHosts(config.security.allowedHosts);
+    if (config.anonymous.enabled && config.security.trustedProxies.length > 0) {
+      log.warn(
+        { networks: config.anonymous.networks, trustedProxies: config.security.trustedProxies },
+        "clients without a key are judged by the address of the socket: through a proxy in those networks everybody comes in",
+      );
+    }
     const auth = new Authenticator({
       kinds: [
         tokenCredentials(tokens, users, keys),
