@@ -1,8 +1,10 @@
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ffprobe, videoOf } from "../harness/ffprobe.ts";
 import { adminKey, type RunningHub, root, startHub, until } from "../harness/hub.ts";
@@ -196,6 +198,32 @@ describe("ocelli", () => {
     const { code, out, err } = await ocelli(["--json", "snapshot", "camera7"]);
     expect([code, out]).toEqual([5, ""]);
     expect(JSON.parse(err)).toMatchObject({ error: { code: "camera_not_found" } });
+  });
+
+  it("ends with Ctrl-C, which is no error, and quietly when nobody reads on", async () => {
+    const env = { PATH: process.env.PATH, HOME: folder, OCELLI_URL: hub.url, OCELLI_API_KEY: adminKey };
+    const command = [join(root, "node_modules/.bin/node"), join(root, "packages/cli/dist/main.js")] as const;
+    const following = spawn(command[0], [command[1], "events", "--since", "0"], { env, stdio: "pipe" });
+    let err = "";
+    following.stderr.on("data", (chunk) => {
+      err += chunk;
+    });
+    await once(following.stdout, "data");
+    following.kill("SIGINT");
+    expect([await once(following, "close"), err]).toEqual([[130, null], ""]);
+
+    const line = `"${command.join('" "')}" events --since 0 | head -n 1; echo "\${PIPESTATUS[0]}"`;
+    let over = false;
+    const piped = promisify(execFile)("bash", ["-c", line], { env }).finally(() => {
+      over = true;
+    });
+    // It notices with what it writes next.
+    await until("the end of the pipe", async () => {
+      if (!over) await done("snapshot", "camera100");
+      return over;
+    });
+    const { stdout, stderr } = await piped;
+    expect([stdout.split("\n").length, stdout.endsWith("\n0\n"), stderr]).toEqual([3, true, ""]);
   });
 
   it("finds the key that a hub on this machine wrote at its first start", async () => {

@@ -34,7 +34,7 @@ const hints: Readonly<Record<string, string>> = {
   auth_required:
     "Give an API key with --key or OCELLI_API_KEY, or log in with `ocelli login`. The hub printed a key at its first start, or, without a terminal, wrote it to <data folder>/admin-key (see --data-dir). If it is lost, `ocelli keys reset` makes a new one on the hub's machine.",
   auth_failed:
-    "Check the credential (--key, OCELLI_API_KEY, the profile), or log in again with `ocelli login`.",
+    "Check the API key or token (--key, OCELLI_API_KEY, the profile), or log in again with `ocelli login`.",
   connect_failed:
     "Is the hub running there? Start it with `ocelli serve`, or name another one with --url or --profile.",
   camera_not_found: "`ocelli cameras` lists what is there.",
