@@ -14,7 +14,7 @@ import {
   writeStopped,
 } from "@ocelli/protocol/multicam";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { MultiCamController, type MultiCamControllerOptions } from "./index.ts";
+import { MultiCamController, type MultiCamControllerOptions, MultiCamSession } from "./index.ts";
 
 // Devices of every bad habit; what a good one does is tested against independent peers in test/e2e.
 
@@ -261,6 +261,47 @@ const content = Buffer.from(Array.from({ length: 100_000 }, (_, i) => i % 253));
 const header = (more: object = {}): Uint8Array =>
   withLength(JSON.stringify({ fileName: "clip.mp4", fileSize: content.length, ...more }));
 
+describe("a session", () => {
+  it("keeps the files of those that took part in one folder, with metadata, and makes up for what failed", async () => {
+    const file = (name: string) => ({
+      DEVICE_STATUS: recording,
+      START_RECORDING: say(writeStatus(facts, "scheduled_recording_accepted")),
+      STOP_RECORDING: say(writeStopped(facts, { fileName: name, fileSize: 0 })),
+    });
+    const send =
+      (name: string): Answer =>
+      (socket) =>
+        socket.write(Buffer.concat([header({ fileName: name }), content]));
+    const first = await peer({ ...file("a.mp4"), GET_VIDEO: send("a.mp4") });
+    const second = await peer({
+      ...file("b.mp4"),
+      GET_VIDEO: (socket, command, count) =>
+        count === 1
+          ? socket.write(writeError(facts, "error", "busy"))
+          : send("b.mp4")(socket, command, count),
+    });
+    const broken = await peer({ START_RECORDING: say(writeError(facts, "error", "no camera")) });
+    const hub = controller();
+    const ids = [first.port, second.port, broken.port].map((port) => hub.add({ host: "127.0.0.1", port }).id);
+    const session = new MultiCamSession(hub, { folder, name: "walk 3", task: "gait" });
+    expect((await session.start({ delay: 5 })).map(({ ok }) => ok)).toEqual([true, true, false]);
+    expect(session.devices).toEqual(ids.slice(0, 2));
+    await expect(session.start()).rejects.toMatchObject({ code: "refused" });
+    expect((await session.stop()).map(({ ok }) => ok)).toEqual([true, true]);
+    expect((await session.download()).map(({ ok }) => ok)).toEqual([true, false]);
+    expect((await session.download()).map(({ ok }) => ok)).toEqual([true]);
+    expect(readdirSync(session.folder).toSorted()).toEqual(["a.mp4", "b.mp4", "metadata.json"]);
+    expect(JSON.parse(readFileSync(join(session.folder, "metadata.json"), "utf8"))).toEqual({
+      session_name: "walk 3",
+      collector_name: "Unknown",
+      task: "gait",
+      time_collected: `${new Date((session.at ?? 0) * 1000).toISOString().slice(0, -1)}+00:00`,
+      local_timezone_offset: expect.stringMatching(/^[+-]\d\d:\d\d$/),
+      files: { [`127.0.0.1:${first.port}`]: "a.mp4", [`127.0.0.1:${second.port}`]: "b.mp4" },
+    });
+  });
+});
+
 describe("a download", () => {
   it("arrives whole, with progress, under its own name, and stops at the size promised", async () => {
     const { hub, id, device } = await one({
@@ -325,6 +366,16 @@ describe("a download", () => {
       GET_VIDEO: (socket) => socket.write(Buffer.concat([header({ fileName }), content])),
     });
     expect((await hub.download(id, "clip", { folder })).path).toBe(join(folder, saved));
+  });
+
+  it("never takes the place of a file that is here", async () => {
+    const { hub, id } = await one({
+      GET_VIDEO: (socket) => socket.write(Buffer.concat([header(), content])),
+    });
+    const first = await hub.download(id, "clip", { folder });
+    const second = await hub.download(id, "clip", { folder });
+    expect([first.path, second.path]).toEqual([join(folder, "clip.mp4"), join(folder, "clip-2.mp4")]);
+    expect(readFileSync(second.path).equals(content)).toBe(true);
   });
 
   it("of a file that is not there says so at once, in every dialect", async () => {

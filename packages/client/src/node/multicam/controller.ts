@@ -145,13 +145,13 @@ export class MultiCamController extends EventEmitter<ControllerEvents> {
 
   /** @throws MultiCamError; the signal's reason */
   async status(id: string, options: CallOptions = {}): Promise<StatusResponse> {
-    return this.#repeat(this.device(id), (device) =>
+    return this.#repeat(this.device(id), options, (device) =>
       this.#command(device, CommandMessage.deviceStatus(this.#sender()), options),
     );
   }
 
   async heartbeat(id: string, options: CallOptions = {}): Promise<StatusResponse> {
-    return this.#repeat(this.device(id), (device) =>
+    return this.#repeat(this.device(id), options, (device) =>
       this.#command(device, CommandMessage.heartbeat(this.#sender()), options),
     );
   }
@@ -196,7 +196,7 @@ export class MultiCamController extends EventEmitter<ControllerEvents> {
    * @throws MultiCamError
    */
   async listFiles(id: string, options: CallOptions = {}): Promise<readonly FileMetadata[]> {
-    return this.#repeat(this.device(id), async (device) => {
+    return this.#repeat(this.device(id), options, async (device) => {
       const exchanged = await this.#send(device, CommandMessage.listFiles(this.#sender()), options);
       try {
         const { files } = parseFiles(exchanged.text, { deviceId: device.id });
@@ -214,9 +214,12 @@ export class MultiCamController extends EventEmitter<ControllerEvents> {
    */
   async download(id: string, file: FileKey, options: DownloadOptions): Promise<Transferred> {
     const { connectTimeout, stallTimeout } = this.#options;
-    return this.#repeat(this.device(id), (device) =>
+    return this.#repeat(this.device(id), options, (device) =>
       this.#noting(device, () =>
-        fetchVideo(device, file, this.#sender(), { ...options, connectTimeout, stallTimeout }),
+        fetchVideo(device, file, this.#sender(), {
+          ...{ ...options, connectTimeout, stallTimeout },
+          signal: this.#signal(options.signal),
+        }),
       ),
     );
   }
@@ -235,7 +238,7 @@ export class MultiCamController extends EventEmitter<ControllerEvents> {
       "uploadUrl" in target
         ? CommandMessage.uploadToCloud(file, target.uploadUrl, this.#sender())
         : CommandMessage.uploadToCloudWithIam(file, target, this.#sender());
-    return this.#repeat(this.device(id), (device) => this.#command(device, command, options));
+    return this.#repeat(this.device(id), options, (device) => this.#command(device, command, options));
   }
 
   /** How the uploads of a device go. @throws MultiCamError */
@@ -245,7 +248,7 @@ export class MultiCamController extends EventEmitter<ControllerEvents> {
     const command = known.speaksV1
       ? CommandMessage.uploadStatus(this.#sender())
       : CommandMessage.deviceStatus(this.#sender());
-    const reply = await this.#repeat(known, (device) => this.#command(device, command, options));
+    const reply = await this.#repeat(known, options, (device) => this.#command(device, command, options));
     const running = reply.currentUpload === undefined ? [] : [reply.currentUpload];
     return { running: [...running, ...reply.uploadQueue], failed: reply.failedUploadQueue };
   }
@@ -260,6 +263,7 @@ export class MultiCamController extends EventEmitter<ControllerEvents> {
     const command = CommandMessage.startRecording({ ...this.#sender(), timestamp: at });
     return this.#repeat(
       device,
+      options,
       (current) => this.#command(current, command, options),
       // The answer may be what got lost: a start is repeated only where it did not take, and is not too late.
       async (current, error) => {
@@ -272,7 +276,7 @@ export class MultiCamController extends EventEmitter<ControllerEvents> {
   }
 
   async #stop(device: MultiCamDevice, options: CallOptions): Promise<StoppedFile> {
-    const before = await this.#repeat(device, (current) =>
+    const before = await this.#repeat(device, options, (current) =>
       this.#command(current, CommandMessage.deviceStatus(this.#sender()), options),
     );
     // A device that does not record may never answer a stop (spec section 6.2).
@@ -283,6 +287,7 @@ export class MultiCamController extends EventEmitter<ControllerEvents> {
     }
     return this.#repeat<StoppedFile>(
       device,
+      options,
       async (current) => {
         const reply = await this.#command(
           current,
@@ -369,6 +374,7 @@ export class MultiCamController extends EventEmitter<ControllerEvents> {
    */
   async #repeat<T>(
     device: MultiCamDevice,
+    { signal }: CallOptions,
     attempt: (device: MultiCamDevice) => Promise<T>,
     settled?: (device: MultiCamDevice, error: MultiCamError) => Promise<T | undefined>,
   ): Promise<T> {
@@ -385,7 +391,7 @@ export class MultiCamController extends EventEmitter<ControllerEvents> {
         const delay = delays[failures];
         if (!(error instanceof MultiCamError) || !error.retryable || delay === undefined) throw error;
         failed = error;
-        await sleep(delay, this.#closing.signal);
+        await sleep(delay, this.#signal(signal));
       }
     }
   }

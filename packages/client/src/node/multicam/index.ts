@@ -12,4 +12,10 @@ export {
 } from "./controller.ts";
 export type { DeviceAddress, MultiCamDevice } from "./device.ts";
 export { MultiCamError, type MultiCamErrorCode } from "./errors.ts";
+export {
+  MultiCamSession,
+  type SessionDownloadOptions,
+  type SessionMetadata,
+  type SessionOptions,
+} from "./session.ts";
 export type { Transferred } from "./transfer.ts";

@@ -52,8 +52,11 @@ export async function fetchVideo(
     const fileName = safeName(begun.header, link.name);
     await makeFolder(options.folder);
     await refuseWithoutRoom(options.folder, begun.header.fileSize, fileName);
-    const path = join(options.folder, safe(options.saveAs ?? "") || fileName);
-    await receive(link, begun, path, stall, options);
+    const path = await freeName(options.folder, safe(options.saveAs ?? "") || fileName);
+    await receive(link, begun, path, stall, options).catch(async (error: unknown) => {
+      await rm(path, { force: true });
+      throw error;
+    });
     return { path, fileName, bytes: begun.header.fileSize };
   } finally {
     link.close();
@@ -139,6 +142,26 @@ async function write(file: FileHandle, path: string, at: number, bytes: Uint8Arr
 
 async function makeFolder(folder: string): Promise<void> {
   await disk(folder, () => mkdir(folder, { recursive: true }));
+}
+
+/**
+ * Takes a name nothing here has, by an empty file: devices give the same names, and what is here is not overwritten.
+ * @throws MultiCamError `storage_failed`
+ */
+async function freeName(folder: string, name: string): Promise<string> {
+  const dot = name.lastIndexOf(".");
+  const [stem, extension] = dot > 0 ? [name.slice(0, dot), name.slice(dot)] : [name, ""];
+  for (let number = 1; ; number++) {
+    const path = join(folder, number === 1 ? name : `${stem}-${number}${extension}`);
+    try {
+      await (await open(path, "wx")).close();
+      return path;
+    } catch (cause) {
+      const taken = cause instanceof Error && "code" in cause && cause.code === "EEXIST";
+      if (taken && number < 10_000) continue;
+      throw new MultiCamError("storage_failed", `${path} could not be written: ${String(cause)}`, { cause });
+    }
+  }
 }
 
 /** A device may claim any size: what cannot fit is refused before the disk is full. */
