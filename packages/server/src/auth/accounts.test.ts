@@ -1,3 +1,7 @@
+import { createHash } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { pino } from "pino";
 import { beforeEach, describe, expect, it } from "vitest";
 import { FakeClock } from "../clock/fake-clock.ts";
@@ -49,6 +53,21 @@ describe("API keys", () => {
     expect(again.verify(key)).toBe(undefined);
     expect(again.verify(replaced.key)).toMatchObject({ name: "gate (rotated)", cameras });
     expect(again.rotate(replaced.record.keyId).record.name).toBe("gate (rotated)");
+  });
+
+  it("takes over those of a hub that knew no limits", () => {
+    const old = openDatabase(
+      join(mkdtempSync(join(tmpdir(), "ocelli-keys-")), "old.db"),
+      keyMigrations.slice(0, 1),
+    );
+    const hash = createHash("sha256").update("k".repeat(40)).digest("hex");
+    old.exec(`INSERT INTO api_keys VALUES ('id1', 'old', 'operator', '${hash}', 'made', 1, NULL, NULL, 1)`);
+    old.close();
+    const again = openDatabase(old.path, [...keyMigrations, ...userMigrations]);
+    const key = new ApiKeys({ database: again, clock }).verify("k".repeat(40));
+    expect(key).toMatchObject({ keyId: "id1", role: "operator", cameras: undefined, userId: undefined });
+    again.close();
+    rmSync(dirname(old.path), { recursive: true });
   });
 
   it("refuses a damaged limit rather than taking it for none", () => {

@@ -2,7 +2,7 @@
 import { roleIncludes } from "@ocelli/protocol/camera-service";
 import type { CredentialKind } from "./authenticator.ts";
 import { bothLimits } from "./camera-limit.ts";
-import type { Identity, Role, Standing } from "./identity.ts";
+import type { Identity, Issuer, Role, Standing } from "./identity.ts";
 import type { ApiKeys } from "./keys.ts";
 import { looksLikeToken, type Tokens } from "./tokens.ts";
 import { isUserId, type Users } from "./users.ts";
@@ -19,14 +19,18 @@ export function apiKeyCredentials(keys: ApiKeys, users?: Users): CredentialKind 
       if (key === undefined) return undefined;
       const userId = keySubject + key.keyId;
       const common = {
-        ...{ userId, issuer: userId, method: "api_key" as const, expiresAtUs: key.expiresAtUs },
+        ...{ userId, method: "api_key" as const, expiresAtUs: key.expiresAtUs },
         standings: [keys.standingOf(key.keyId)],
       };
-      if (key.userId === undefined) return { ...common, role: key.role, cameras: key.cameras };
+      if (key.userId === undefined) {
+        const issuer = { id: userId, userVersion: undefined };
+        return { ...common, issuer, role: key.role, cameras: key.cameras };
+      }
       const user = users?.get(key.userId);
       if (users === undefined || user?.enabled !== true) return undefined;
       return {
         ...common,
+        issuer: { id: userId, userVersion: user.version },
         role: lower(key.role, user.role),
         cameras: bothLimits(key.cameras, user.cameras),
         standings: [...common.standings, users.standingOf(user.userId)],
@@ -43,18 +47,19 @@ export function tokenCredentials(tokens: Tokens, users: Users, keys: ApiKeys): C
     async verify(credential): Promise<Identity | undefined> {
       const claims = looksLikeToken(credential) ? await tokens.verify(credential) : undefined;
       if (claims === undefined) return undefined;
-      const { user_id: userId, by } = claims;
+      const { user_id: userId, by, by_ver, ver } = claims;
       const cameras = claims.cameras === undefined ? undefined : new Set(claims.cameras);
-      const standings: Standing[] = by === undefined ? [] : standingsOf(by, users, keys);
+      const maker = by === undefined ? undefined : { id: by, userVersion: by_ver };
+      const standings = maker === undefined ? [] : standingsOf(maker, users, keys);
       const common = {
         ...{ userId, method: "jwt" as const, expiresAtUs: claims.exp * 1e6, token: claims },
-        issuer: isUserId(userId) ? userId : by,
+        issuer: isUserId(userId) ? { id: userId, userVersion: ver } : maker,
       };
       if (isUserId(userId)) standings.push(users.standingOf(userId));
       if (standings.some(({ revoked }) => revoked)) return undefined;
       if (!isUserId(userId)) return { ...common, role: claims.role, cameras, standings };
       const user = users.get(userId);
-      if (user === undefined || user.version !== claims.ver) return undefined;
+      if (user === undefined || user.version !== ver) return undefined;
       return {
         ...common,
         role: lower(claims.role, user.role),
@@ -65,10 +70,14 @@ export function tokenCredentials(tokens: Tokens, users: Users, keys: ApiKeys): C
   };
 }
 
-/** What a token hangs on that was made by `subject`; a subject of another kind cannot be revoked here. */
-function standingsOf(subject: string, users: Users, keys: ApiKeys): Standing[] {
-  if (subject.startsWith(keySubject)) return [keys.standingOf(subject.slice(keySubject.length))];
-  return isUserId(subject) ? [users.standingOf(subject)] : [];
+/** What a token hangs on that was made by `maker`; one of another kind cannot be revoked here. */
+function standingsOf({ id, userVersion }: Issuer, users: Users, keys: ApiKeys): Standing[] {
+  const keyId = id.startsWith(keySubject) ? id.slice(keySubject.length) : undefined;
+  const standings = keyId === undefined ? [] : [keys.standingOf(keyId)];
+  const userId = keyId === undefined ? id : keys.ownerOf(keyId);
+  if (userId === undefined || !isUserId(userId)) return standings;
+  const isSame = users.get(userId)?.version === userVersion;
+  return [...standings, isSame ? users.standingOf(userId) : { revoked: true }];
 }
 
 function lower(a: Role, b: Role): Role {

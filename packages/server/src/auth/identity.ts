@@ -9,6 +9,13 @@ export interface Standing {
   readonly revoked: boolean;
 }
 
+export interface Issuer {
+  /** `api_key_<id>` or `user_<id>`. */
+  readonly id: string;
+  /** Of the user, or of the user the key belongs to: with a change of that, what was made before ends. */
+  readonly userVersion: number | undefined;
+}
+
 export interface Identity {
   readonly role: Role;
   /** `api_key_<id>`, `user_<id>`, the `user_id` of a token, `anonymous`, `link`. */
@@ -19,7 +26,7 @@ export interface Identity {
   /** Ids of the cameras it may see and touch; `undefined`: all. */
   readonly cameras: ReadonlySet<string> | undefined;
   /** The key or user behind it, for what it makes to hang on. */
-  readonly issuer?: string | undefined;
+  readonly issuer?: Issuer | undefined;
   /** What the token says that was presented, when the hub made it. */
   readonly token?: TokenClaims;
   /** What the identity hangs on: it is void when one of these is revoked. */

@@ -218,6 +218,11 @@ export class ApiKeys {
     return theirs.length;
   }
 
+  /** The user a key belongs to. */
+  ownerOf(keyId: string): string | undefined {
+    return this.#keys.get(keyId)?.userId;
+  }
+
   /** Tells for as long as somebody keeps it whether the key has been revoked since. */
   standingOf(keyId: string): Standing {
     const known = this.#standings.get(keyId);

@@ -5,9 +5,9 @@ import { longestTokenS, type Role } from "@ocelli/protocol/camera-service";
 import type { Clock } from "../clock/clock.ts";
 import type { Log } from "../log/log.ts";
 import type { Authenticator } from "./authenticator.ts";
-import type { Identity } from "./identity.ts";
+import type { Identity, Issuer } from "./identity.ts";
 import type { Passwords } from "./passwords.ts";
-import type { NewToken, Tokens, TokenWishes } from "./tokens.ts";
+import type { NewToken, TokenClaims, Tokens, TokenWishes } from "./tokens.ts";
 import type { User, Users } from "./users.ts";
 
 export interface LoginsOptions {
@@ -108,7 +108,14 @@ export class Logins {
     const leftS = authTimeS + longestTokenS - nowS;
     if (leftS <= 0) throw new OcelliError("auth_failed", "Log in again: the first login is too long ago.");
     const cameras = claims.cameras === undefined ? undefined : new Set(claims.cameras);
-    const wishes = { userId, role: claims.role, version: claims.ver, by: claims.by, cameras, authTimeS };
+    const wishes = {
+      userId,
+      role: claims.role,
+      version: claims.ver,
+      by: issuerIn(claims),
+      cameras,
+      authTimeS,
+    };
     return this.#issue({ ...wishes, lifetimeS: Math.min(claims.exp - claims.iat, leftS) }, cameras);
   }
 
@@ -131,4 +138,8 @@ export class Logins {
     users.noteLogin(user.userId, renewed);
     return user;
   }
+}
+
+function issuerIn({ by, by_ver }: TokenClaims): Issuer | undefined {
+  return by === undefined ? undefined : { id: by, userVersion: by_ver };
 }

@@ -268,6 +268,27 @@ describe("a token from an administrator", () => {
     for (const one of [token, grandchild]) await expect(verify(one)).rejects.toMatchObject(refused);
   });
 
+  const changes: Record<string, () => unknown> = {
+    "a new password": () => accounts.setPassword("root", `${password}2`, "me"),
+    "a lower role": () => accounts.updateUser("root", { role: "viewer" }, "me"),
+    "being disabled": () => accounts.updateUser("root", { enabled: false }, "me"),
+    "being deleted": () => accounts.deleteUser("root", "me"),
+  };
+  it.each(Object.entries(changes))("ends for good with %s of the user who made it", async (_what, change) => {
+    keys.create({ name: "another way in", role: "admin" });
+    const { userId } = await accounts.createUser({ username: "root", password, role: "admin" }, "me");
+    const { key } = accounts.createKey({ name: "root's", role: "admin", userId }, "me");
+    const login = await logins.login({ username: "root", password }, peer);
+    const wishes = { role: "admin" as const, lifetimeS: 600 };
+    const byUser = await logins.create(wishes, await verify(login.token));
+    const byKey = await logins.create(wishes, await verify(key));
+    const renewed = await logins.refresh(await verify(byUser.token));
+    const made = [byUser, byKey, renewed];
+    for (const { token } of made) expect(await verify(token)).toMatchObject({ role: "admin" });
+    await change();
+    for (const { token } of made) await expect(verify(token)).rejects.toMatchObject(refused);
+  });
+
   it("for a user gives no more than the user has", async () => {
     await accounts.createUser({ username: "alice", password, role: "viewer" }, "me");
     const { identity } = await admin();

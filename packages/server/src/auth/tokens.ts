@@ -7,6 +7,7 @@ import { type Role, roles } from "@ocelli/protocol/camera-service";
 import { jwtVerify, SignJWT } from "jose";
 import { z } from "zod";
 import type { Clock } from "../clock/clock.ts";
+import type { Issuer } from "./identity.ts";
 
 export const claimsSchema = z.object({
   user_id: z.string().min(1).max(200),
@@ -21,6 +22,8 @@ export const claimsSchema = z.object({
   auth_time: z.number().optional(),
   /** The key or user that made the token, with which it ends. */
   by: z.string().max(200).optional(),
+  /** The version of that user, or of the user the key belongs to. */
+  by_ver: z.number().int().optional(),
 });
 export type TokenClaims = z.output<typeof claimsSchema>;
 
@@ -35,7 +38,7 @@ export interface TokenWishes {
   readonly lifetimeS: number;
   readonly cameras?: ReadonlySet<string> | undefined;
   readonly version?: number | undefined;
-  readonly by?: string | undefined;
+  readonly by?: Issuer | undefined;
   /** Default: now. */
   readonly authTimeS?: number | undefined;
 }
@@ -62,7 +65,8 @@ export class Tokens {
       role,
       ...(cameras === undefined ? {} : { cameras: [...cameras] }),
       ...(version === undefined ? {} : { ver: version }),
-      ...(by === undefined ? {} : { by }),
+      ...(by === undefined ? {} : { by: by.id }),
+      ...(by?.userVersion === undefined ? {} : { by_ver: by.userVersion }),
       auth_time: authTimeS ?? nowS,
     })
       .setProtectedHeader({ alg: algorithm, typ: "JWT" })

@@ -129,8 +129,10 @@ export class Dispatcher {
         get signal() {
           return session.ended;
         },
-        notify: (name, payload) =>
-          outlet.send(JSON.stringify({ jsonrpc: "2.0", method: name, params: payload })),
+        notify: (name, payload) => {
+          if (identity !== undefined && isVoid(identity, this.#services.clock.wallUs())) return;
+          outlet.send(JSON.stringify({ jsonrpc: "2.0", method: name, params: payload }));
+        },
         afterAnswer: outlet.afterAnswer,
         holdRecording: outlet.hold,
       };
