@@ -49,6 +49,8 @@ async function serve(argv: readonly string[]): Promise<number> {
     ...logFileOf(config, clock),
   });
   const { log } = logger;
+  // A terminal that has been closed takes no more words; the hub then stops in good order all the same.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
   const stopping = new AbortController();
   // A second Ctrl-C ends a start or a stop that hangs, whatever it waits for.
   let reload = (): void => undefined;

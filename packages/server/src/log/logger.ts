@@ -26,16 +26,19 @@ export interface RootLogger {
  * log. Every line passes the mask, whatever has been masked before.
  */
 export function createLogger({ level, terminal, secrets = [], file }: LoggerOptions): RootLogger {
+  // Each line at once on a terminal, where somebody may be looking when the process ends.
+  const stderr = pino.destination({ dest: 2, sync: terminal });
+  // Nobody reads what is written to a terminal that has been closed.
+  stderr.on("error", () => undefined);
   const console = terminal
     ? pretty({
-        destination: 2,
-        sync: true,
+        destination: stderr,
         colorize: process.env.NO_COLOR === undefined,
         ignore: "pid,hostname",
         singleLine: true,
         translateTime: "SYS:HH:MM:ss.l",
       })
-    : pino.destination({ dest: 2, sync: false });
+    : stderr;
   const mask = lineMask(secrets);
   let logFile: LogFile | undefined;
   const destination = {
