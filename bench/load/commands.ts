@@ -21,7 +21,7 @@ export interface Commands {
   };
   /** From now on the first message with each of these words in it is noted, on each connection. */
   readonly watch: { readonly ask: { readonly words: readonly string[] }; readonly answer: object };
-  /** How many connections the first word has come to. */
+  /** How many connections the last word has come to. */
   readonly arrived: { readonly ask: object; readonly answer: { readonly count: number } };
   /** Ends the watch: monotonic milliseconds for each word and connection, NaN for what did not come. */
   readonly seen: {

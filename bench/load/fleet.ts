@@ -98,7 +98,7 @@ export class Fleet implements AsyncDisposable {
     await this.#all("watch", { words });
   }
 
-  /** To how many connections the first word watched for has come. */
+  /** To how many connections the last word watched for has come. */
   async arrived(): Promise<number> {
     const answers = await this.#all("arrived", {});
     return answers.reduce((sum, { count }) => sum + count, 0);

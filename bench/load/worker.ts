@@ -98,7 +98,9 @@ const handlers: { readonly [C in Command]: (ask: Ask<C>) => Promise<Answer<C>> |
     return {};
   },
 
-  arrived: () => ({ count: watched?.atMs[0]?.reduce((sum, at) => sum + (Number.isNaN(at) ? 0 : 1), 0) ?? 0 }),
+  arrived: () => ({
+    count: watched?.atMs.at(-1)?.reduce((sum, at) => sum + (Number.isNaN(at) ? 0 : 1), 0) ?? 0,
+  }),
 
   seen() {
     const { atMs, samples } = watched ?? { atMs: [], samples: [] };
