@@ -105,6 +105,15 @@ describe("a hub with a certificate", () => {
     expect(text).not.toContain("http://127.0.0.1");
   });
 
+  it("is found ready by the check of the container", async () => {
+    const check = (port: number) =>
+      run(join(root, "scripts/serve.sh"), ["--is-ready"], {
+        env: { PATH: process.env.PATH, OCELLI_LISTEN: `127.0.0.1:${port}` },
+      });
+    await check(hub.port);
+    await expect(check(1)).rejects.toMatchObject({ code: 1 });
+  });
+
   it("speaks TLS 1.2 and 1.3, not 1.1", async () => {
     const tls12 = await handshake("-tls1_2", "-CAfile", authority.certFile);
     expect(tls12.output).toContain("Verification: OK");
