@@ -60,7 +60,7 @@ export function failureOf(error: unknown): Failure {
         ? error.code
         : codeOf(error);
   // What to do about an answer of the hub. Errors of this command say it themselves.
-  const hint = error instanceof CameraServiceError && !isOfStreams(error) ? hints[code] : undefined;
+  const hint = error instanceof CameraServiceError ? hintFor(error) : undefined;
   const message = messageOf(error).replace(/([^.!?…])$/, "$1.");
   return {
     exitCode: exitCodeOf(error, code),
@@ -69,9 +69,16 @@ export function failureOf(error: unknown): Failure {
   };
 }
 
-/** Streams of the network are told to be missing as files are. */
-function isOfStreams({ data }: CameraServiceError): boolean {
-  return data.resource === "stream";
+function hintFor({ condition, data, message }: CameraServiceError): string | undefined {
+  // Streams of the network are told to be missing as files are.
+  if (data.resource === "stream") return undefined;
+  if (condition === "connect_failed" && /certificate/i.test(message)) {
+    return "This machine does not trust the hub's certificate. Name it, or the CA that signed it, with --ca or OCELLI_CA.";
+  }
+  if (condition === "connect_failed" && /hang up/.test(message)) {
+    return "Something is there that does not speak this. If the hub has a certificate, write https://.";
+  }
+  return hints[condition];
 }
 
 export function warning(text: string): string {

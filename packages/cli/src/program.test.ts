@@ -6,7 +6,7 @@ import { startTestServer, type TestServer } from "../../server/src/api/rpc/testi
 import { run } from "./program.ts";
 import { targetOf } from "./target.ts";
 import { keptIo } from "./testing/io.ts";
-import { bytesText, durationText, readDurationS, table } from "./words.ts";
+import { aboutText, bytesText, durationText, harmless, readDurationS, table, widthOf } from "./words.ts";
 
 let server: TestServer;
 let folder: string;
@@ -153,6 +153,21 @@ describe("the hub meant", () => {
 });
 
 describe("words", () => {
+  it("name a thing once", () => {
+    expect(
+      ["is gone.", "Door is gone.", "Door: Door is gone.", "Door: gone."].map((one) =>
+        aboutText("Door", one),
+      ),
+    ).toEqual(["Door: is gone.", "Door is gone.", "Door is gone.", "Door: gone."]);
+  });
+
+  it("keep control characters of devices from the terminal, and measure what is seen", () => {
+    expect(harmless("a\u001b]0;x\u0007b\nc\u001b[31md\u001b[0m\u001b[2J")).toBe(
+      "a]0;xb c\u001b[31md\u001b[0m[2J",
+    );
+    expect(["Door", "\u001b[32mDoor\u001b[0m", "門", "e\u0301"].map(widthOf)).toEqual([4, 4, 2, 1]);
+  });
+
   it("are short and right at the edges", () => {
     expect([0, 999, 1000, 1_500_000, 2e12].map(bytesText)).toEqual([
       "0 B",

@@ -90,6 +90,12 @@ const spans: readonly (readonly [string, number])[] = [
   ["min", 60],
 ];
 
+/** What is wrong with a thing, its name once: some messages begin with it, or have it twice. */
+export function aboutText(name: string, message: string): string {
+  const text = message.startsWith(`${name}: `) ? message.slice(name.length + 2) : message;
+  return text.startsWith(`${name} `) ? text : `${name}: ${text}`;
+}
+
 /** `2 recordings`, `1 camera`. */
 export function countText(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;

@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import { followingHub, withHub } from "../context.ts";
 import type { Io } from "../io.ts";
 import { type Style, stateText } from "../style.ts";
-import { durationText, table } from "../words.ts";
+import { aboutText, durationText, table } from "../words.ts";
 import { addCameraSettings } from "./camera-settings.ts";
 import { watch } from "./watch.ts";
 
@@ -32,7 +32,7 @@ export function cameraTable(cameras: readonly CameraObject[], style: Style): str
     camera.resolution ?? "-",
     camera.fps === null ? "-" : String(camera.fps),
     camera.recording ? durationText(camera.elapsed_time) : "-",
-    camera.error_message === undefined ? camera.name : `${camera.name}: ${camera.error_message}`,
+    camera.error_message === undefined ? camera.name : aboutText(camera.name, camera.error_message),
   ]);
   return table(["CAMERA", "STATUS", "SIZE", "FPS", "RECORDING", "NAME"], rows);
 }

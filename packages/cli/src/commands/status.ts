@@ -5,7 +5,7 @@ import type { Command } from "commander";
 import { type Context, withHub } from "../context.ts";
 import type { Io } from "../io.ts";
 import { stateText } from "../style.ts";
-import { bytesText, countText, durationText, harmless, spanText, timeText } from "../words.ts";
+import { aboutText, bytesText, countText, durationText, harmless, spanText, timeText } from "../words.ts";
 
 type Camera = ResultOf<"get_camera_list">["cameras"][number];
 type Schedule = ResultOf<"get_scheduled_recordings">["schedules"][number];
@@ -144,8 +144,10 @@ function screen(report: Report, { style, target }: Context): string {
   if (problems.length === 0) joined.push(["Problems", style.good("none")]);
   problems.forEach((problem, at) => {
     const mark = problem.severity === "critical" ? style.bad("PROBLEM") : style.warn("WARNING");
-    const about = typeof problem.device === "string" ? `${problem.device}: ` : "";
-    joined.push([at === 0 ? "Problems" : "", `${mark}  ${about}${harmless(problem.message)}`]);
+    const camera = cameras.find(({ device }) => device === problem.device);
+    const what = camera === undefined ? problem.message : aboutText(camera.name, problem.message);
+    const where = camera === undefined ? "" : `${camera.device}  `;
+    joined.push([at === 0 ? "Problems" : "", `${mark}  ${harmless(where + what)}`]);
     const remedy = remedyOf(problem, target.baseUrl);
     if (remedy !== undefined) joined.push(["", `         ${style.dim(`-> ${remedy}`)}`]);
   });
@@ -173,8 +175,9 @@ function camerasOf(cameras: readonly Camera[]): string {
 
 function cameraLine(camera: Camera, all: readonly Camera[], style: Context["style"]): string {
   const width = Math.max(...all.map(({ device }) => device.length));
+  const stateWidth = Math.max(...all.map(({ status }) => status.length));
   const picture = camera.resolution === null ? "" : `  ${camera.resolution} at ${camera.fps} fps`;
-  const state = stateText(style, camera.status);
+  const state = stateText(style, camera.status) + " ".repeat(stateWidth - camera.status.length);
   return `${camera.device.padEnd(width)}  ${state}${picture}  ${harmless(camera.name)}`;
 }
 
