@@ -201,6 +201,7 @@ export class Hub {
       clock,
       servers: config.clock.ntpServers.map(readNtpServer),
       intervalMs: config.clock.intervalSeconds * 1000,
+      trustKernel: config.clock.trustKernel,
       onError: (error) => log.warn({ err: error, part: "clock" }, "the time servers could not be asked"),
     });
     this.#started("watch of the clock", () => clockSync.close());
@@ -549,15 +550,20 @@ export class Hub {
     });
     this.#started("MultiCam uploads", () => uploads.close());
     uploads.start();
+    // A camera on two ports is one device still: what waits to start is known to it alone.
+    const devices = new Map<string, CameraDevice>();
     const device = (name: string | undefined): CameraDevice | undefined => {
       try {
         const camera = name === undefined ? shared.cameras.list()[0] : shared.cameras.find(name);
         if (camera === undefined) throw new OcelliError("camera_not_found", "There is no camera yet.");
+        const known = devices.get(camera.id);
+        if (known !== undefined) return known;
         const made = new CameraDevice({
           ...shared,
           ...{ cameraId: camera.id, deviceId: deviceIdOf(database, camera.id), log },
         });
         this.#started(`MultiCam device ${camera.id}`, () => made.close());
+        devices.set(camera.id, made);
         return made;
       } catch (error) {
         log.warn({ err: error, camera: name }, "a camera cannot be a MultiCam device until the next start");

@@ -495,6 +495,10 @@ export const configSchema = z.strictObject({
         "Time servers the hub asks how far its clock is off; without any, what the kernel says counts",
       ),
       intervalSeconds: seconds(300, "How often they are asked", 16, 86_400),
+      trustKernel: described(
+        z.boolean().default(true),
+        "Whether the kernel's word counts where no time server has answered; turn it off where that says nothing, as in some virtual machines",
+      ),
     })
     .prefault({}),
   multicam: z

@@ -41,6 +41,16 @@ describe("the state of the clock", () => {
     sync.close();
   });
 
+  it("does not take the kernel's word where it is not to be trusted", () => {
+    const clock = new FakeClock();
+    const options = { clock, trustKernel: false, readKernel: () => steered };
+    const alone = new SystemClockSync({ ...options, servers: [] });
+    expect(alone.state).toMatchObject({ synchronised: false, reason: expect.stringContaining("ntpServers") });
+    const asking = new SystemClockSync({ ...options, servers: [{ host: "127.0.0.1", port: 9 }] });
+    expect(asking.state.reason).toContain("not answered yet");
+    for (const sync of [alone, asking]) sync.close();
+  });
+
   it("is measured where servers are named, grows old, and falls back to the kernel's", async () => {
     const real = new SystemClock();
     const socket = createSocket("udp4");

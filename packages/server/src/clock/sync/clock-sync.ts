@@ -17,6 +17,8 @@ export interface ClockSyncOptions {
   readonly maxAgeMs?: number;
   readonly sntp?: Omit<SntpOptions, "clock" | "signal">;
   readonly readKernel?: typeof readKernelClock;
+  /** Whether the kernel's word counts where no server has answered. Default true. */
+  readonly trustKernel?: boolean;
   readonly onError?: (error: unknown) => void;
 }
 
@@ -120,8 +122,8 @@ export class SystemClockSync implements ClockSync {
   }
 
   #byKernel(): ClockState {
-    const { clock, servers, readKernel = readKernelClock } = this.#options;
-    const kernel = readKernel();
+    const { clock, servers, trustKernel = true, readKernel = readKernelClock } = this.#options;
+    const kernel = trustKernel ? readKernel() : undefined;
     const common = { offsetUs: 0, servers: servers.map(nameOf), measuredAtUs: clock.wallUs() };
     if (kernel?.synchronised === true) {
       return {
@@ -143,6 +145,9 @@ export class SystemClockSync implements ClockSync {
 
   #why(daemon: ClockState["source"] | undefined): string {
     if (this.#failure !== undefined) return this.#failure;
+    const { servers, trustKernel = true } = this.#options;
+    if (servers.length > 0) return "The time servers have not answered yet. Wait some seconds.";
+    if (!trustKernel) return "No time server is named. Name some in clock.ntpServers.";
     if (daemon !== undefined && daemon !== "kernel") {
       return `${daemon} runs, but has not synchronised the clock yet. Wait, or look at its own status.`;
     }
