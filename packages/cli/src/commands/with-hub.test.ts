@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createReadStream, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
@@ -213,6 +214,40 @@ describe("ocelli files download", () => {
     expect(await ocelli(...args)).toEqual({ code: 0, out: `${to}\n`, err: "" });
     expect(sha(to)).toBe(sha(hub.file("recordings", "long.mp4")));
     expect(existsSync(part)).toBe(false);
+  });
+});
+
+describe("ocelli external", () => {
+  it("makes a stream a camera, says what is wrong when it breaks, and takes it away", async () => {
+    const server = createServer((_request, response) => {
+      createReadStream(join(folder, "long.mp4")).pipe(response);
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const address = server.address();
+    const url = `http://127.0.0.1:${typeof address === "object" ? address?.port : ""}/gate.mp4`;
+    try {
+      const added = await start(["external", "add", "-", "--name", "Mill"], env(), {
+        input: { readAll: async () => `${url}\n` },
+      }).done;
+      expect(added).toEqual({ code: 0, out: expect.stringMatching(/^camera\d+ {2}Mill {2}http:/), err: "" });
+      expect((await ocelli("external")).out).toMatch(
+        /^CAMERA .*\ncamera\d+ +ACTIVE +h264 640x480 .* Mill +http:\S+\n1 stream\n$/,
+      );
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+    expect((await ocelli("snapshot", "mill")).code).toBe(1);
+    const screen = await until("the problem to be told", async () => {
+      const { out } = await ocelli("status");
+      return out.includes("PROBLEM") ? out : undefined;
+    });
+    expect(screen).toMatch(
+      /\nProblems +PROBLEM {2}camera\d+ {2}Mill:? .*\n +-> `ocelli doctor` looks for the cause;/,
+    );
+    expect((await ocelli("external", "remove", "mill")).out).toMatch(/^camera\d+ removed: http:/);
+    expect((await ocelli("external", "remove", "door")).code).toBe(5);
+    expect((await ocelli("cameras")).out).not.toContain("Mill");
   });
 });
 
