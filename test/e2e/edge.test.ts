@@ -124,7 +124,13 @@ describe("clients that take their time", () => {
 });
 
 describe("floods", () => {
-  beforeAll(() => start({ OCELLI_CONNECTIONS_UNAUTHENTICATED_PER_ADDRESS: "1500" }));
+  beforeAll(() =>
+    start({
+      OCELLI_CONNECTIONS_UNAUTHENTICATED_PER_ADDRESS: "1500",
+      // These clients answer nothing, and are counted.
+      OCELLI_CONNECTIONS_PING_SECONDS: "600",
+    }),
+  );
   afterAll(stop);
 
   it("of 10,000 upgrades at once: each is answered, those without a key are bounded", async () => {
@@ -135,7 +141,7 @@ describe("floods", () => {
     });
     expect(flood.filter(({ received }) => !received.startsWith("HTTP/1.1 101"))).toHaveLength(0);
     // The hub cuts those that do not answer the close, and keeps those it took in though they are silent.
-    await until("those without a place are cut", () => flood.filter(isOpen).length === 1500);
+    await until("those without a place are cut", () => flood.filter(isOpen).length === 1500, 60_000);
     // 1013, "try again later", as a frame after the handshake.
     const reasons = flood.filter((one) => !isOpen(one)).map(({ received }) => received.split("\r\n\r\n")[1]);
     expect([...new Set(reasons)]).toEqual([
@@ -143,7 +149,7 @@ describe("floods", () => {
     ]);
     for (const { socket } of flood) socket.destroy();
     await settled();
-  });
+  }, 120_000);
 
   it("of garbage after the upgrade", async () => {
     const garbage = Buffer.from(Array.from({ length: 4096 }, (_, index) => (index * 73 + 41) & 0xff));
@@ -197,33 +203,10 @@ describe("floods", () => {
     await settled();
   });
 
-  describe("a peer that is frozen", () => {
-    let peer: ChildProcess | undefined;
-    afterAll(() => void peer?.kill("SIGKILL"));
-
-    const metrics = () => rpc.call<{ active_connections: number }>("get_metrics");
-
-    it("is cut when it answers no ping, and others go on", async () => {
-      const script = `
-      const socket = new WebSocket("ws://127.0.0.1:${hub.port}/ws");
-      socket.onopen = () => socket.send('{"jsonrpc":"2.0","id":1,"method":"ping"}');
-      socket.onmessage = () => process.stdout.write("answered\\n");
-    `;
-      peer = spawn(`${root}/node_modules/.bin/node`, ["-e", script], {
-        stdio: ["ignore", "pipe", "inherit"],
-      });
-      if (peer.stdout !== null) await once(peer.stdout, "data");
-      const { active_connections: open } = await metrics();
-      peer.kill("SIGSTOP");
-      await until("the frozen one is cut", async () => (await metrics()).active_connections < open, 60_000);
-      expect(await rpc.call("ping")).toBe("pong");
-    }, 70_000);
-  });
-
   describe("the hub after all that", () => {
     it("grows by no further flood, has nothing to complain about, and does its work", async () => {
       // The engine keeps room it once needed; a leak would need more each time.
-    const start = megabytes();
+      const start = megabytes();
       for (let round = 0; round < 3; round++) {
         const flood = Array.from({ length: 2000 }, () => new Raw(upgrade));
         await Promise.all(flood.map(({ answered }) => answered));
@@ -238,4 +221,31 @@ describe("floods", () => {
       expect((await hub.fetch("/health/ready")).status).toBe(200);
     });
   });
+});
+
+describe("a peer that is frozen", () => {
+  let peer: ChildProcess | undefined;
+  beforeAll(() => start({ OCELLI_CONNECTIONS_PING_SECONDS: "1", OCELLI_CONNECTIONS_PONG_SECONDS: "2" }));
+  afterAll(async () => {
+    peer?.kill("SIGKILL");
+    await stop();
+  });
+
+  const metrics = () => rpc.call<{ active_connections: number }>("get_metrics");
+
+  it("is cut when it answers no ping, and others go on", async () => {
+    const script = `
+      const socket = new WebSocket("ws://127.0.0.1:${hub.port}/ws");
+      socket.onopen = () => socket.send('{"jsonrpc":"2.0","id":1,"method":"ping"}');
+      socket.onmessage = () => process.stdout.write("answered\\n");
+    `;
+    peer = spawn(`${root}/node_modules/.bin/node`, ["-e", script], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    if (peer.stdout !== null) await once(peer.stdout, "data");
+    const { active_connections: open } = await metrics();
+    peer.kill("SIGSTOP");
+    await until("the frozen one is cut", async () => (await metrics()).active_connections < open, 60_000);
+    expect(await rpc.call("ping")).toBe("pong");
+  }, 70_000);
 });

@@ -464,6 +464,10 @@ export class Hub {
       clients,
       maxConnections: places,
       maxNewcomersPerAddress: config.connections.unauthenticatedPerAddress,
+      limits: {
+        pingEveryMs: config.connections.pingSeconds * 1000,
+        pongWithinMs: config.connections.pongSeconds * 1000,
+      },
       version,
       log: log.child({ part: "rpc" }),
     });

@@ -475,6 +475,13 @@ export const configSchema = z.strictObject({
         z.number().int().min(0).max(200_000).default(1000),
         "Connections of one address that have no rights yet; 0 for no limit",
       ),
+      pingSeconds: seconds(
+        20,
+        "How often a connection of the camera service is asked for a sign of life",
+        1,
+        600,
+      ),
+      pongSeconds: seconds(10, "How long it may take to give one; it is cut then", 1, 600),
       requestSeconds: seconds(30, "How long an HTTP request or TLS handshake may take to arrive", 1, 600),
     })
     .prefault({}),
