@@ -53,7 +53,8 @@ function playing(name: string, file: string): Source {
 
 async function measure({ report, quick, folder }: Context, source: Source): Promise<void> {
   const rounds = quick ? 1 : 3;
-  const windowMs = quick ? 3000 : 5000;
+  // Long enough that a collection of garbage, one in half a minute, is not taken for the rule.
+  const windowMs = quick ? 10_000 : 20_000;
   await using hub = await startUrlHub(
     folder,
     Array.from({ length: 1 + more }, () => source.url),
@@ -113,11 +114,17 @@ async function measure({ report, quick, folder }: Context, source: Source): Prom
   });
 }
 
-/** Resolves when all these and `count` captures altogether have been recording for a moment. */
+/**
+ * Captures are read frame by frame for their first five seconds, and a second of media is written at a time: a recording
+ * of hours is not like that.
+ */
+const settleMs = 8000;
+
+/** Resolves when all these and `count` captures altogether have been recording long enough to go on so. */
 async function start(hub: RunningHub, rpc: Rpc, devices: readonly string[], count: number): Promise<void> {
   for (const device of devices) await rpc.call("start_recording", { device });
   await until("the captures run", () => hub.ffmpegs().length === count);
-  await sleep(1500);
+  await sleep(settleMs);
 }
 
 function copy({ input }: Source, out: string): ChildProcess {
