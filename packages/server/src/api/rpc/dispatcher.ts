@@ -115,11 +115,11 @@ export class Dispatcher {
   ): Promise<ResultOf<M>> {
     // Each name has the implementation of its own method (`MethodTable`); the compiler does not follow the index.
     const implementation = implementations[method] as unknown as MethodImplementation<M>;
-    const perform = async (
+    const perform = (
       params: ParamsOf<M>,
       services: RpcServices,
       identity: Identity | undefined,
-    ): Promise<ResultOf<M>> => {
+    ): ResultOf<M> | Promise<ResultOf<M>> => {
       const call: Call = {
         session,
         dialect: session.dialect,
