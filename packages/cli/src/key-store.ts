@@ -140,7 +140,7 @@ export class FolderKeys implements KeyStore {
         `${keyId} is the last admin key. Create another one first, or replace it with \`ocelli keys rotate\`.`,
       );
     }
-    if (!keys.revoke(keyId)) throw new OcelliError("invalid_params", `There is no active API key ${keyId}.`);
+    if (!keys.revoke(keyId)) throw new OcelliError("not_found", `There is no active API key ${keyId}.`);
   }
 
   async rotate(keyId: string): Promise<NewApiKeyObject> {

@@ -341,7 +341,7 @@ export const methodWords: { readonly [M in MethodName]?: MethodWords<M> } = {
   },
   align_sync_session: {
     summary:
-      "Extension: makes new recordings with exactly the frames all members have, and a side-by-side view. Long work: `export.progress` tells how far it is.",
+      "Extension: makes new recordings with exactly the frames all members have, and a side-by-side view. Long work: `export_update` tells the caller how far it is, `export.progress` those who subscribed.",
     params: { session_id: "the session", preview: "false: no side-by-side view" },
     example: { session_id: "5f0c7a52-6d5e-4c6c-9a51-0d6a4d1c9f10" },
     errors: ["not_found", "file_in_use", "unsupported", "storage_low", "ffmpeg_failed"],
@@ -552,11 +552,13 @@ export const methodWords: { readonly [M in MethodName]?: MethodWords<M> } = {
     summary: "Extension: ends a key at once, also for connections that are open.",
     params: { key_id: "as in the list" },
     example: { key_id: "key_1" },
+    errors: ["not_found"],
   },
   rotate_api_key: {
     summary: "Extension: a new key with the rights of an old one, which ends at once.",
     params: { key_id: "as in the list" },
     example: { key_id: "key_1" },
+    errors: ["not_found"],
   },
   create_user: {
     summary: "Extension: a new user, who then can `login`.",
@@ -580,18 +582,19 @@ export const methodWords: { readonly [M in MethodName]?: MethodWords<M> } = {
       cameras: "only these cameras; `all` takes the limit away",
     },
     example: { username: "alice", enabled: false },
-    errors: ["camera_not_found"],
+    errors: ["not_found", "camera_not_found"],
   },
   set_user_password: {
     summary: "Extension: a new password. Tokens and open connections of the user end.",
     params: { username: "the name, or the `user_id`", password: "10 to 256 characters" },
     example: { username: "alice", password: "correct horse battery" },
-    errors: ["rate_limited"],
+    errors: ["not_found", "rate_limited"],
   },
   delete_user: {
     summary: "Extension: ends a user with all tokens and keys.",
     params: { username: "the name, or the `user_id`" },
     example: { username: "alice" },
+    errors: ["not_found"],
   },
   login: {
     summary: "Extension: a token for a user name and a password. Pass it to `authenticate`.",

@@ -63,11 +63,11 @@ export class Accounts {
     return this.#keys.list();
   }
 
-  /** @throws OcelliError `invalid_params` when there is no such active key, or it is the last way in for an administrator */
+  /** @throws OcelliError `not_found` when there is no such active key; `invalid_params` when it is the last way in for an administrator */
   revokeKey(keyId: string, by: string): void {
     const key = this.#keys.list().find((one) => one.keyId === keyId && one.isActive);
     if (key === undefined) {
-      throw new OcelliError("invalid_params", `There is no active API key ${keyId}.`, {
+      throw new OcelliError("not_found", `There is no active API key ${keyId}.`, {
         details: { param: "key_id" },
       });
     }
@@ -82,7 +82,7 @@ export class Accounts {
     this.#log.info({ keyId, name: key.name, by }, "an API key was revoked");
   }
 
-  /** @throws OcelliError `invalid_params` when there is no such active key */
+  /** @throws OcelliError `not_found` when there is no such active key */
   rotateKey(keyId: string, by: string): NewApiKey {
     const made = this.#keys.rotate(keyId);
     this.#log.info({ keyId, newKeyId: made.record.keyId, by }, "an API key was replaced");
@@ -110,7 +110,7 @@ export class Accounts {
     return user;
   }
 
-  /** @throws OcelliError `invalid_params` when there is no such user, or nobody could administrate any more */
+  /** @throws OcelliError `not_found`; `invalid_params` when nobody could administrate any more */
   updateUser(nameOrId: string, change: UserChange, by: string): User {
     const user = this.findUser(nameOrId);
     const staysAdmin =
@@ -161,7 +161,7 @@ function assertPassword(password: string, username: string): void {
 }
 
 function noSuchUser(nameOrId: string): OcelliError {
-  return new OcelliError("invalid_params", `There is no user ${nameOrId.slice(0, 100)}.`, {
+  return new OcelliError("not_found", `There is no user ${nameOrId.slice(0, 100)}.`, {
     details: { param: "username" },
   });
 }

@@ -171,11 +171,11 @@ export class ApiKeys {
     return true;
   }
 
-  /** Replaces a key by a new one of the same role. @throws OcelliError `invalid_params` when there is no such active key */
+  /** Replaces a key by a new one of the same role. @throws OcelliError `not_found` when there is no such active key */
   rotate(keyId: string): NewApiKey {
     const key = this.#keys.get(keyId);
     if (key === undefined || !this.#usable(key)) {
-      throw new OcelliError("invalid_params", `There is no active API key ${keyId}.`, { details: { keyId } });
+      throw new OcelliError("not_found", `There is no active API key ${keyId}.`, { details: { keyId } });
     }
     const { role, expiresAtUs, cameras, userId } = key;
     const name = `${key.name.replace(/ \(rotated\)$/, "")} (rotated)`;
