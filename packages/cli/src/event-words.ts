@@ -57,6 +57,7 @@ const describers: Readonly<Record<string, (data: Data) => string>> = {
   "storage.level": ({ level, available_space }) => `${text(level)}, ${bytes(available_space)} free`,
   "retention.deleted": ({ recordings_removed, snapshots_removed, space_freed }) =>
     `${text(recordings_removed)} recordings, ${text(snapshots_removed)} snapshots, ${bytes(space_freed)} freed`,
+  "sync.session": ({ name, status, start_at }) => `${text(name)}  ${text(status)}, from ${when(start_at)}`,
   "clock.step": ({ step_seconds }) => `by ${text(step_seconds)} s`,
   "system.startup": ({ version }) => `Ocelli ${text(version)}`,
   "system.shutdown": ({ reason }) => text(reason),

@@ -9,7 +9,7 @@ export const exitCodes = {
   failed: 1,
   /** Wrong command line, or a value that cannot be right. */
   usage: 2,
-  /** No hub answers, or the connection was lost. */
+  /** No hub answers, or no MultiCam device, or the connection was lost. */
   unreachable: 3,
   /** No credential, a wrong one, or one with too little rights. */
   refused: 4,
@@ -19,7 +19,7 @@ export const exitCodes = {
   interrupted: 130,
 } as const;
 
-export const exitCodeHelp = `Exit codes: 0 done, 1 the hub could not do it, 2 wrong command line, 3 no hub answers,
+export const exitCodeHelp = `Exit codes: 0 done, 1 the hub could not do it, 2 wrong command line, 3 no hub or device answers,
 4 no credential or one that is not enough, 5 no such camera, file, …, 130 interrupted.`;
 
 export interface Failure {
@@ -90,6 +90,7 @@ export class Interrupted extends Error {}
 
 function exitCodeOf(error: unknown, code: string): number {
   if (error instanceof ConnectionError || error instanceof TimeoutError) return exitCodes.unreachable;
+  if (error instanceof CommandError && code === "device_unreachable") return exitCodes.unreachable;
   if (code === "auth_required" || code === "auth_failed" || code === "permission_denied")
     return exitCodes.refused;
   if (code === "invalid_params" || code === "invalid_filename" || code === "config_invalid")

@@ -38,6 +38,11 @@ export class ProgressLine {
     this.#draw(label, barText(fraction), fraction >= 1);
   }
 
+  /** Of something that has no end yet, or counts down. */
+  say(label: string, text: string): void {
+    this.#draw(label, text, false);
+  }
+
   end(): void {
     if (this.#drawn > 0) this.#io.err("\n");
     this.#drawn = 0;

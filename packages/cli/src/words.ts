@@ -96,6 +96,18 @@ export function aboutText(name: string, message: string): string {
   return text.startsWith(`${name} `) ? text : `${name}: ${text}`;
 }
 
+/** `12.35 ms`, `250.0 ms`. */
+export function millisText(ms: number): string {
+  return `${ms.toFixed(Math.abs(ms) < 100 ? 2 : 1)} ms`;
+}
+
+/** Names in one column, what is known of each beside it. */
+export function factLines(facts: readonly (readonly [string, string | undefined])[]): string {
+  const known = facts.flatMap(([name, value]) => (value === undefined ? [] : [{ name, value }]));
+  const width = Math.max(...known.map(({ name }) => name.length));
+  return known.map(({ name, value }) => `${name.padEnd(width)}  ${harmless(value)}\n`).join("");
+}
+
 /** `2 recordings`, `1 camera`. */
 export function countText(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;

@@ -54,7 +54,7 @@ export const notifications = {
     timestamp: at,
     seq,
   }),
-  /** Only to the connection that called `export_recording`. */
+  /** Only to the connection that called `export_recording` or `align_sync_session`. */
   export_update: z.looseObject({
     source: z.string(),
     format: z.string(),

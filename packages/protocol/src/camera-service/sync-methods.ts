@@ -167,6 +167,6 @@ export const syncMethods = {
     z.looseObject({ sessions: z.array(syncSessionSchema), total: count }),
   ),
   get_sync_report: method("viewer", { session_id: id }, syncReportSchema),
-  /** Makes new files with exactly the frames all members have. `export.progress` tells how far it is. */
+  /** Makes new files with exactly the frames all members have. `export_update` tells the caller how far it is. */
   align_sync_session: method("operator", { session_id: id, preview: z.boolean().optional() }, alignedSchema),
 } as const;

@@ -6,6 +6,6 @@ export const notificationWords: Readonly<Record<NotificationName, string>> = {
     "A camera came, went, failed or changed what it can do; `initial` tells a new connection that asks nothing how cameras are.",
   recording_status_update: "A recording started, goes on, stopped or failed.",
   system_health_update: "Something is wrong with a camera, the disk or the clock, or no longer.",
-  export_update: "Progress of an export, to the connection that asked for it.",
+  export_update: "Progress of an export or of aligning a sync session, to the connection that asked for it.",
   server_welcome: "The first message to clients that ask for the subprotocol echo-protocol.",
 };

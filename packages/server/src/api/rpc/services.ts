@@ -67,7 +67,7 @@ export interface RpcServices {
   readonly views: Pick<LiveViews, "viewersOf" | "totalsOf">;
   readonly sync: Pick<
     SyncGroups,
-    "groups" | "create" | "remove" | "begin" | "end" | "sessions" | "runningOf"
+    "groups" | "create" | "remove" | "begin" | "end" | "session" | "sessions" | "runningOf"
   >;
   readonly sessionFiles: Pick<SessionFiles, "report" | "align">;
   /** Where devices of sync groups may be. */

@@ -98,9 +98,19 @@ const getSyncReport: MethodImplementation<"get_sync_report"> = {
 };
 
 const alignSyncSession: MethodImplementation<"align_sync_session"> = {
-  async run({ session_id, preview }, { signal }, { sessionFiles }) {
+  async run({ session_id, preview }, { signal, requestId, notify }, { sync, sessionFiles, clock }) {
+    const { name } = sync.session(session_id);
+    let told = -1;
     const aligned = await sessionFiles.align(session_id, {
       signal,
+      onProgress: (progress) => {
+        // A hundred steps are enough for anyone.
+        if (progress < 1 && progress - told < 0.01) return;
+        told = progress;
+        const timestamp = isoOf(clock.wallUs());
+        const what = { source: name, format: "mp4", codec: "copy", request_id: requestId ?? null };
+        notify("export_update", { ...what, progress, timestamp });
+      },
       ...(preview === undefined ? {} : { preview }),
     });
     return {
