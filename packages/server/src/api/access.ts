@@ -4,9 +4,8 @@
  * `Authenticator.identify`.
  */
 import type { IncomingMessage } from "node:http";
-import { OcelliError } from "@ocelli/protocol";
 import type { Limited } from "../auth/camera-limit.ts";
-import { type Role, roleIncludes, type Standing } from "../auth/identity.ts";
+import { type Identity, type Role, roleIncludes, type Standing } from "../auth/identity.ts";
 import type { Signer } from "../auth/sign.ts";
 
 export type { Role };
@@ -17,6 +16,8 @@ export interface HttpIdentity {
   readonly cameras?: ReadonlySet<string> | undefined;
   readonly standings?: readonly Standing[];
   readonly expiresAtUs?: number | undefined;
+  readonly method?: Identity["method"];
+  readonly signerExpiresAtUs?: number | undefined;
 }
 
 /** Who sent this request; `undefined` without a valid credential. Never rejects for a bad credential. */
@@ -32,12 +33,17 @@ export interface Admission {
   readonly who: NonNullable<Limited>;
   /** For links that give no more. */
   readonly signer: Signer;
-  /** Whether the credential has been revoked since. */
-  readonly isRevoked: () => boolean;
+  /** For what stays open longer than it takes to answer. */
+  readonly lasting: Lasting;
 }
 
-export function revokedMeanwhile(): OcelliError {
-  return new OcelliError("auth_required", "The credential of this view was revoked.");
+/** What the right to keep something open hangs on. */
+export interface Lasting {
+  readonly standings: readonly Standing[];
+  /**
+   * Epoch microseconds. Of a link it is the end of whoever had it signed: the link is only for opening, and shorter.
+   */
+  readonly endsAtUs: number | undefined;
 }
 
 /** Whether the sender of `request` has at least `role`, and for which cameras. */
@@ -55,7 +61,10 @@ export async function admissionOf(
     access,
     who,
     signer: { ...who, standings, expiresAtUs: identity?.expiresAtUs },
-    isRevoked: () => standings.some(({ revoked }) => revoked),
+    lasting: {
+      standings,
+      endsAtUs: identity?.method === "link" ? identity.signerExpiresAtUs : identity?.expiresAtUs,
+    },
   };
 }
 

@@ -219,6 +219,16 @@ describe("a link", () => {
     expect(links.verify(link)).toBe(undefined);
   });
 
+  it("says when whoever had it signed ends, for what is opened with it", () => {
+    const links = open();
+    const endUs = (Math.floor(clock.wallUs() / 1e6) + 7200) * 1e6;
+    const link = links.sign(path, 60, { ...signer, expiresAtUs: endUs });
+    expect(links.verify(link)).toMatchObject({ signerExpiresAtUs: endUs });
+    expect(links.verify(link.replace(/&until=\d+/, ""))).toBe(undefined);
+    expect(links.verify(link.replace(/&until=\d/, "&until=9"))).toBe(undefined);
+    expect(links.verify(links.sign(path, 60, signer))).toMatchObject({ signerExpiresAtUs: undefined });
+  });
+
   it("lives no longer than whoever had it signed", () => {
     const links = open();
     const link = links.sign(path, 3600, { ...signer, expiresAtUs: clock.wallUs() + 10_000_000 });

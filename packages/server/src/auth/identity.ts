@@ -31,6 +31,8 @@ export interface Identity {
   readonly token?: TokenClaims;
   /** What the identity hangs on: it is void when one of these is revoked. */
   readonly standings: readonly Standing[];
+  /** Of a link: when whoever had it signed ends, and with that what was opened by it. The link itself is void sooner. */
+  readonly signerExpiresAtUs?: number | undefined;
 }
 
 export { permissionsOf, roleIncludes };

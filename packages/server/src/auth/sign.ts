@@ -36,7 +36,7 @@ export class LinkSigner {
   }
 
   /**
-   * `path` with `?exp=<unix seconds>&sig=<hmac>`, and `cams` and `by` where there is something to limit.
+   * `path` with `?exp=<unix seconds>&sig=<hmac>`, and `cams`, `by` and `until` where there is something to limit.
    * @param path absolute, percent-encoded, without a query
    * @param signer who asks; the hub itself otherwise
    */
@@ -48,6 +48,7 @@ export class LinkSigner {
     if (signer?.cameras !== undefined) query.set("cams", [...signer.cameras].join(","));
     const by = signer?.standings.map((standing) => this.#numberOf(standing)).join(".") ?? "";
     if (by !== "") query.set("by", by);
+    if (Number.isFinite(latest)) query.set("until", String(Math.floor(latest)));
     const sig = this.#signature(decoded(path) ?? path, query).toString("base64url");
     const [exp, ...limits] = query.toString().split("&");
     return `${path}?${[exp, `sig=${sig}`, ...limits].join("&")}`;
@@ -71,6 +72,7 @@ export class LinkSigner {
     const standings = this.#standingsOf(query.get("by"));
     if (standings === undefined || standings.some(({ revoked }) => revoked)) return undefined;
     const cameras = query.get("cams");
+    const until = query.get("until");
     return {
       role: "viewer",
       userId: "link",
@@ -78,6 +80,7 @@ export class LinkSigner {
       expiresAtUs: Number(exp) * 1e6,
       cameras: cameras === null ? undefined : new Set(cameras.split(",")),
       standings,
+      signerExpiresAtUs: until === null ? undefined : Number(until) * 1e6,
     };
   }
 
@@ -104,7 +107,7 @@ export class LinkSigner {
 
   /** Over the decoded path: clients encode the same name in different ways. */
   #signature(path: string, query: URLSearchParams): Buffer {
-    const parts = [query.get("exp"), query.get("cams"), query.get("by"), path];
+    const parts = [query.get("exp"), query.get("cams"), query.get("by"), query.get("until"), path];
     return createHmac("sha256", this.#secret).update(JSON.stringify(parts)).digest();
   }
 }

@@ -8,6 +8,7 @@ import { OcelliError } from "@ocelli/protocol";
 import pino from "pino";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import WebSocket from "ws";
+import { FakeClock } from "../../clock/fake-clock.ts";
 import { SystemClock } from "../../clock/system-clock.ts";
 import { LiveViews } from "../../live/live-views.ts";
 import { type Clip, FakeCamera, FakeCameras, FakeSource, makeClip } from "../../live/testing/fake-camera.ts";
@@ -38,7 +39,14 @@ const authorize: Authorize = (request) => {
   return request.headers["x-api-key"] === key || isSigned ? { role: "viewer" } : undefined;
 };
 
-async function serve(limits: { maxInFlightBytes?: number; stallTimeoutMs?: number } = {}) {
+async function serve(
+  limits: {
+    maxInFlightBytes?: number;
+    stallTimeoutMs?: number;
+    authorize?: Authorize;
+    routesClock?: FakeClock;
+  } = {},
+) {
   const logged: string[] = [];
   const log = pino({ level: "warn" }, { write: (line) => void logged.push(line) });
   const clock = new SystemClock();
@@ -63,7 +71,11 @@ async function serve(limits: { maxInFlightBytes?: number; stallTimeoutMs?: numbe
     close: () => Promise.resolve(),
   };
   const signLink = (path: string): string => `${path}?exp=1&sig=good`;
-  registerLiveRoutes({ app, upgrades, views, cameras, snapshots, authorize, signLink, clock, log });
+  registerLiveRoutes({
+    ...{ app, upgrades, views, cameras, snapshots, signLink, log },
+    authorize: limits.authorize ?? authorize,
+    clock: limits.routesClock ?? clock,
+  });
   const listener = new Listener({ app, upgrades, addresses: ["127.0.0.1:0"], explicit: true, clock, log });
   const port = (await listener.open())[0]?.port ?? 0;
   const stop = async (): Promise<void> => {
@@ -320,6 +332,47 @@ describe("GET /live/{camera}/mjpeg", () => {
     const response = await fetch(`${url}/live/camera9/mjpeg`, { headers: { "x-api-key": key } });
     expect(response.status).toBe(404);
     expect(await response.json()).toMatchObject({ error: { code: "camera_not_found" } });
+  });
+});
+
+describe("a live view whose credential ends", () => {
+  const routesClock = new FakeClock();
+  const soonUs = routesClock.wallUs() + 15_000_000;
+
+  it.each<[string, ReturnType<Authorize>]>([
+    ["a token", { role: "viewer", method: "jwt", expiresAtUs: soonUs }],
+    [
+      "a link of somebody with a token",
+      { role: "viewer", method: "link", expiresAtUs: 1, signerExpiresAtUs: soonUs },
+    ],
+  ])("is cut then, although the camera shows nothing new: %s", async (_what, identity) => {
+    routesClock.setWallUs(soonUs - 15_000_000);
+    const authorize: Authorize = () => identity;
+    const { port, url, native, pictures, views, logged } = await serve({ authorize, routesClock });
+    const viewer = watch(port, "/live/camera0/mse");
+    native.push();
+    await viewer.until(() => viewer.items.length >= 2);
+    const response = fetch(`${url}/live/camera0/mjpeg`);
+    await expect.poll(() => views.viewersOf("camera0"), { interval: 5 }).toBe(2);
+    pictures.push();
+    await response;
+    routesClock.advance(14_999);
+    expect(views.viewersOf("camera0")).toBe(2);
+    routesClock.advance(1);
+    expect(await viewer.closed).toEqual({ code: 1008, reason: "auth_required" });
+    expect(viewer.items.at(-1)).toMatchObject({ type: "error", code: "auth_required" });
+    expect(await (await response).text()).toContain("image/jpeg");
+    await expect.poll(() => views.stats(), { timeout: 10_000 }).toEqual([]);
+    expect(logged).toEqual([]);
+  });
+
+  it("goes on when only the link has", async () => {
+    const identity: Authorize = () => ({ role: "viewer", method: "link", expiresAtUs: 1 });
+    const { port, native } = await serve({ authorize: identity, routesClock });
+    const viewer = watch(port, "/live/camera0/mse");
+    native.push();
+    await viewer.until(() => viewer.items.length >= 2);
+    expect(viewer.socket.readyState).toBe(WebSocket.OPEN);
   });
 });
 

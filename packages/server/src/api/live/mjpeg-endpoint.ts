@@ -7,7 +7,8 @@ import type { Clock } from "../../clock/clock.ts";
 import { LiveClosed, type LiveViews } from "../../live/live-views.ts";
 import type { JpegPicture } from "../../live/mjpeg-pictures.ts";
 import type { Log } from "../../log/log.ts";
-import { revokedMeanwhile } from "../access.ts";
+import type { Lasting } from "../access.ts";
+import { Stay } from "./stay.ts";
 import { secondsText } from "./times.ts";
 
 const boundary = "ocelli-picture";
@@ -21,14 +22,15 @@ export async function serveMjpeg(
     readonly views: LiveViews;
     readonly clock: Clock;
     readonly log: Log;
-    /** Whether the viewer's credential no longer counts: nothing more is shown then. */
-    readonly isRevoked: () => boolean;
+    /** Nothing is shown beyond it. */
+    readonly lasting: Lasting;
   },
   camera: string,
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<void> {
-  const { views, clock, log, isRevoked } = options;
+  const { views, clock, log, lasting } = options;
+  using stay = new Stay(lasting, clock);
   const response = reply.raw;
   const { socket } = request.raw;
   const left = new AbortController();
@@ -36,7 +38,7 @@ export async function serveMjpeg(
   const viewer = request.raw.socket.remoteAddress ?? "unknown";
   let started = false;
   const show = async (picture: JpegPicture, signal: AbortSignal): Promise<void> => {
-    if (isRevoked()) throw revokedMeanwhile();
+    stay.assertLasts();
     if (!started) {
       started = true;
       reply.hijack();
@@ -53,7 +55,8 @@ export async function serveMjpeg(
     if (socket.writableNeedDrain) await drained(socket, signal, clock, views.stallTimeoutMs);
   };
   try {
-    await views.mjpeg({ camera, viewer, signal: left.signal, show });
+    const signal = AbortSignal.any([left.signal, stay.signal]);
+    await views.mjpeg({ camera, viewer, signal, show });
   } catch (error) {
     if (!started && !left.signal.aborted) throw error;
     if (!left.signal.aborted && !(error instanceof LiveClosed))

@@ -9,8 +9,9 @@ import { LiveClosed, type LiveViews } from "../../live/live-views.ts";
 import type { MseMessage, MseSink } from "../../live/mse-messages.ts";
 import type { Log } from "../../log/log.ts";
 import type { VideoCodec } from "../../media/fragment.ts";
-import { type Authorize, admissionOf, revokedMeanwhile } from "../access.ts";
+import { type Authorize, admissionOf } from "../access.ts";
 import type { PathParams, UpgradeRoute } from "../upgrades.ts";
+import { Stay } from "./stay.ts";
 
 export interface MseEndpointOptions {
   readonly views: LiveViews;
@@ -45,7 +46,7 @@ async function serve(
   const stopPing = keepAlive(socket, clock);
   const sink = socketSink(socket, left);
   try {
-    const { access, who, isRevoked } = await admissionOf(authorize, request, "viewer");
+    const { access, who, lasting } = await admissionOf(authorize, request, "viewer");
     if (access !== "granted") {
       throw new OcelliError(
         access === "forbidden" ? "permission_denied" : "auth_required",
@@ -55,8 +56,9 @@ async function serve(
     const accepts = acceptedCodecs(request);
     const viewer = request.socket.remoteAddress ?? "unknown";
     const camera = limitedCameras(who, cameras).find(params.camera ?? "").id;
-    const allowed = endingWhenRevoked(sink, isRevoked);
-    await views.mse({ camera, viewer, signal: left.signal, accepts, sink: allowed });
+    using stay = new Stay(lasting, clock);
+    const signal = AbortSignal.any([left.signal, stay.signal]);
+    await views.mse({ camera, viewer, signal, accepts, sink: lastingAsLongAs(stay, sink) });
     socket.close(1000, "The camera is closed");
   } catch (error) {
     if (left.signal.aborted) return;
@@ -112,10 +114,10 @@ function socketSink(socket: WebSocket, left: AbortController): MseSink {
   };
 }
 
-/** Nothing more is shown to somebody whose credential was revoked meanwhile. */
-function endingWhenRevoked(sink: MseSink, isRevoked: () => boolean): MseSink {
+/** Nothing more is shown to somebody whose credential no longer counts. */
+function lastingAsLongAs(stay: Stay, sink: MseSink): MseSink {
   const checked = async (send: () => Promise<void>): Promise<void> => {
-    if (isRevoked()) throw revokedMeanwhile();
+    stay.assertLasts();
     return send();
   };
   return {

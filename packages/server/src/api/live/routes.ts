@@ -32,7 +32,7 @@ export interface LiveRoutesOptions {
   readonly log: Log;
 }
 
-/** Long enough to open the link, too short to be worth passing on. An open view is not cut when it expires, only when whoever signed it is revoked. */
+/** Long enough to open the link, too short to be worth passing on. An open view is cut when whoever had it signed ends or is revoked, not when the link expires. */
 const linkLifetimeS = 300;
 
 const cameraName = z.object({ camera: z.string().min(1) });
@@ -42,9 +42,9 @@ export function registerLiveRoutes(options: LiveRoutesOptions): void {
   const { app, upgrades, views, cameras, snapshots, authorize, signLink, clock, log } = options;
 
   app.get("/live/:camera/mjpeg", { exposeHeadRoute: false }, async (request, reply) => {
-    const { who, isRevoked } = await admitted(authorize, request, "viewer");
+    const { who, lasting } = await admitted(authorize, request, "viewer");
     const { id } = limitedCameras(who, cameras).find(parse(cameraName, request.params).camera);
-    await serveMjpeg({ views, clock, log, isRevoked }, id, request, reply);
+    await serveMjpeg({ views, clock, log, lasting }, id, request, reply);
     return reply;
   });
 
