@@ -508,7 +508,7 @@ export class Hub {
     registerFileRoutes({ ...http, library, digests, frameTimesCsv });
     const signLink = links.sign.bind(links);
     registerLiveRoutes({ ...http, upgrades, views: live, cameras, snapshots, signLink, clock });
-    registerSyncRoutes({ app, authorize, sessionFiles });
+    registerSyncRoutes({ app, authorize, sync, sessionFiles });
     registerOpenRpcRoutes({ app, version });
     registerPageRoutes({ app });
     const multicam = await this.#multicam(database, { cameras, recordings, library, clock, clockSync });

@@ -46,6 +46,10 @@ export interface Sidecar {
   readonly requestedDurationS: number | undefined;
   /** A start asked for at an instant, and how far the first frame was from it. */
   readonly scheduledStart: { readonly atUs: number; readonly errorUs: number } | undefined;
+  /** Of a recording made together with others: the session, its group, and their common instant. */
+  readonly sync?:
+    | { readonly sessionId: string; readonly groupName: string; readonly startAtUs: number }
+    | undefined;
   readonly endReason: string | undefined;
   /** Name of the recording this file was exported from. */
   readonly exportedFrom?: string;

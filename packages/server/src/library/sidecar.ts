@@ -18,6 +18,7 @@ const gap = z.object({
 });
 const clockStep = z.object({ atUs: timeUs, stepUs: z.number() });
 const scheduledStart = z.object({ atUs: timeUs, errorUs: z.number() });
+const sync = z.object({ sessionId: z.string(), groupName: z.string(), startAtUs: timeUs });
 const device = z.object({ node: z.string().optional(), busPath: z.string(), serial: z.string().optional() });
 const state = z.enum(["recording", "complete", "recovered", "failed"]);
 const timeSource = z.enum(["kernel", "arrival"]);
@@ -49,6 +50,7 @@ const written = z.strictObject({
   segment: z.number().int().min(0).optional(),
   requestedDurationS: z.number().min(0).optional(),
   scheduledStart: scheduledStart.strict().optional(),
+  sync: sync.strict().optional(),
   endReason: z.string().optional(),
   exportedFrom: z.string().optional(),
   started_at: z.string(),
@@ -83,6 +85,7 @@ const readable = z.object({
   segment: lenient(z.number().int().min(0)),
   requestedDurationS: lenient(z.number().min(0)),
   scheduledStart: lenient(scheduledStart),
+  sync: lenient(sync),
   endReason: lenient(z.string()),
   exportedFrom: lenient(z.string()),
   started_at: z.string().catch(""),
@@ -163,6 +166,7 @@ export function parseSidecar(text: string, kind: MediaKind, filename: string): S
     segment: read.segment,
     requestedDurationS: read.requestedDurationS,
     scheduledStart: read.scheduledStart,
+    ...(read.sync === undefined ? {} : { sync: read.sync }),
     endReason: read.endReason,
     ...(read.exportedFrom === undefined ? {} : { exportedFrom: read.exportedFrom }),
     started_at: read.started_at === "" ? isoOfUs(read.firstFrameAtUs ?? read.createdAtUs) : read.started_at,

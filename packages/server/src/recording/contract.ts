@@ -1,4 +1,5 @@
 import type { RecordingView } from "../events/catalogue.ts";
+import type { Sidecar } from "../library/contract.ts";
 
 /** What the floors above may ask of recordings. Implemented by `recordings.ts`. */
 
@@ -14,6 +15,8 @@ export interface StartRecordingRequest {
   readonly preRollS?: number;
   /** Epoch microseconds: the first frame is the first captured at or after this instant. */
   readonly startAtUs?: number;
+  /** For the sidecars: the session it belongs to. */
+  readonly sync?: Sidecar["sync"];
 }
 
 export interface Recordings {

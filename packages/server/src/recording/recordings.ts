@@ -48,6 +48,7 @@ export class RecordingService implements Recordings {
       ...(request.filename === undefined ? {} : { filename: request.filename }),
       ...(request.durationS === undefined ? {} : { durationS: request.durationS }),
       ...(request.startAtUs === undefined ? {} : { startAtUs: request.startAtUs }),
+      ...(request.sync === undefined ? {} : { sync: { ...request.sync } }),
     };
     const preRollS =
       request.preRollS ?? (request.startAtUs === undefined ? camera.settings.preRollS : undefined);

@@ -178,6 +178,7 @@ function entryOf(sidecar: Sidecar): JournalEntry {
     recordedBytes: 0,
     facts: factsOf(sidecar),
     ...(sidecar.requestedDurationS === undefined ? {} : { durationS: sidecar.requestedDurationS }),
+    ...(sidecar.sync === undefined ? {} : { sync: { ...sidecar.sync } }),
     ...(sidecar.scheduledStart === undefined ? {} : { startAtUs: sidecar.scheduledStart.atUs }),
   };
 }

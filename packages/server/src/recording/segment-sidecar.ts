@@ -77,6 +77,7 @@ export function buildSidecar(
       entry.startAtUs === undefined || content.index > 0 || firstFrameAtUs === undefined
         ? undefined
         : { atUs: entry.startAtUs, errorUs: firstFrameAtUs - entry.startAtUs },
+    ...(entry.sync === undefined ? {} : { sync: entry.sync }),
     endReason: end.reason,
     started_at: isoOfUs(startedAtUs),
     stopped_at:

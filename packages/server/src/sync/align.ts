@@ -13,7 +13,7 @@ import type { Library, MediaEntry, StorageGuard } from "../library/contract.ts";
 import { stemOf } from "../library/names.ts";
 import { countPresentedFrames } from "../library/presented-frames.ts";
 import { copyArgs, encodeArgs, previewArgs } from "./align-args.ts";
-import { fileStem } from "./camera-member.ts";
+import { fileStem, syncFacts } from "./camera-member.ts";
 import type { MemberReport, SyncReport } from "./contract.ts";
 import { type Cut, planCut, type TimedFrame } from "./cut-plan.ts";
 import { importFile } from "./import-file.ts";
@@ -94,7 +94,11 @@ export async function alignSession(
         progress.member(member.key, part),
       );
       const stem = `${fileStem(session, member)}_aligned`;
-      const filename = await keep(path, stem, plan.entry, parts, options.signal);
+      const { cameraId, cameraName } = plan.entry;
+      const filename = await importFile(
+        { path, stem, cameraId, cameraName, sync: syncFacts(session), signal: options.signal },
+        parts,
+      );
       made.push(filename);
       members.push({
         key: member.key,
@@ -207,17 +211,8 @@ async function sideBySide(
     progress.preview(part),
   );
   const stem = fileStem(session, { key: "preview" });
-  return importFile({ path, stem, cameraId: session.name, cameraName: session.name, signal }, parts);
-}
-
-function keep(
-  path: string,
-  stem: string,
-  entry: MediaEntry,
-  parts: AlignParts,
-  signal: AbortSignal,
-): Promise<string> {
-  return importFile({ path, stem, cameraId: entry.cameraId, cameraName: entry.cameraName, signal }, parts);
+  const shown = { cameraId: session.name, cameraName: session.name, sync: syncFacts(session) };
+  return importFile({ path, stem, ...shown, signal }, parts);
 }
 
 async function counted(path: string, { clock, ffprobe }: AlignParts, signal: AbortSignal): Promise<number> {

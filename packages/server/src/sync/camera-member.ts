@@ -1,7 +1,7 @@
 /** A camera of this hub as a member: its recording is armed for the instant, the capture warm long before. */
 import { messageOf, OcelliError } from "@ocelli/protocol";
 import type { RecordingView } from "../events/catalogue.ts";
-import type { Library } from "../library/contract.ts";
+import type { Library, Sidecar } from "../library/contract.ts";
 import type { Recordings } from "../recording/contract.ts";
 import type { SessionMember, SyncSession } from "./contract.ts";
 import type { MemberChange, MemberDriver } from "./members.ts";
@@ -12,20 +12,23 @@ export function cameraDriver(
 ): MemberDriver {
   return {
     resume(session, member) {
-      if (recordings.activeOf(member.key)?.id === member.recordingId) return {};
-      try {
-        // Recovered, and not taken up again: its time was over.
-        const { filename } = library.get("recording", fileStem(session, member));
-        return { state: "completed", files: [filename] };
-      } catch {
-        return { state: "failed", error: "The hub was not running, and there is no file of it." };
-      }
+      const active = recordings.activeOf(member.key);
+      if (active !== undefined && active.id === member.recordingId) return {};
+      // The hub went down between the start of the recording and the note of it.
+      const isOurs =
+        member.recordingId === undefined && active?.filename.startsWith(fileStem(session, member));
+      if (active !== undefined && isOurs === true) return { state: "armed", recordingId: active.id };
+      // Recovered, and not taken up again: its time was over.
+      const files = filesOf(library, fileStem(session, member));
+      if (files.length > 0) return { state: "completed", files };
+      return { state: "failed", error: "The hub was not running, and there is no file of it." };
     },
     async arm(session, member) {
       const view = await recordings.start({
         cameraId: member.key,
         startAtUs: session.startAtUs,
         filename: fileStem(session, member),
+        sync: syncFacts(session),
         ...(session.durationS === undefined ? {} : { durationS: session.durationS }),
       });
       return { state: "armed", recordingId: view.id };
@@ -45,6 +48,23 @@ export function cameraDriver(
       await recordings.stop({ recordingId: member.recordingId }).catch(() => undefined);
     },
   };
+}
+
+/** The files of a recording that began with this name, in order. */
+function filesOf(library: Pick<Library, "get">, stem: string): string[] {
+  const files: string[] = [];
+  for (let part = 1; ; part++) {
+    try {
+      files.push(library.get("recording", part === 1 ? stem : `${stem}_part${part}`).filename);
+    } catch {
+      return files;
+    }
+  }
+}
+
+/** What the sidecar of each file of a session says of it. */
+export function syncFacts({ id, groupName, name, startAtUs }: SyncSession): NonNullable<Sidecar["sync"]> {
+  return { sessionId: id, groupName: groupName ?? name, startAtUs };
 }
 
 /** What a recording's end means for the member. */

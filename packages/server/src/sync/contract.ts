@@ -36,6 +36,8 @@ const sessionMemberSchema = z.object({
   member: memberSchema,
   state: z.enum(memberStates),
   recordingId: z.string().exactOptional(),
+  /** When it was ready to start; after the common instant it was too late. */
+  armedAtUs: z.number().exactOptional(),
   /** In the hub's library. */
   files: z.array(z.string()),
   /** What a device said of its file. */
@@ -57,6 +59,8 @@ export type SessionMember = Readonly<z.output<typeof sessionMemberSchema>>;
 const sessionSchema = z.object({
   id: z.string(),
   groupId: z.string(),
+  /** As it was then. */
+  groupName: z.string().exactOptional(),
   name: z.string(),
   /** T0: every member's first frame is the first one captured at or after it. */
   startAtUs: z.number(),

@@ -5,7 +5,7 @@ import { type DeviceResult, MultiCamController, MultiCamError } from "@ocelli/cl
 import { type ErrorCode, messageOf, OcelliError } from "@ocelli/protocol";
 import type { ClockSync } from "../clock/sync/state.ts";
 import type { Log } from "../log/log.ts";
-import { fileStem } from "./camera-member.ts";
+import { fileStem, syncFacts } from "./camera-member.ts";
 import type { SessionMember, SyncSession } from "./contract.ts";
 import { type ImportParts, importFile } from "./import-file.ts";
 import type { MemberChange, MemberDriver } from "./members.ts";
@@ -106,6 +106,7 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
         stem: fileStem(session, { key: deviceId ?? member.key }),
         cameraId: deviceId ?? member.key,
         cameraName: member.name,
+        sync: syncFacts(session),
         signal: closing.signal,
       },
       options,

@@ -4,7 +4,7 @@ import { dirname, extname, join } from "node:path";
 import { OcelliError } from "@ocelli/protocol";
 import type { Clock } from "../clock/clock.ts";
 import { runFfmpeg } from "../ffmpeg/run.ts";
-import type { Library } from "../library/contract.ts";
+import type { Library, Sidecar } from "../library/contract.ts";
 import { describeFile } from "../library/describe.ts";
 import { syncFolder } from "../store/atomic-file.ts";
 
@@ -23,6 +23,7 @@ export interface ImportRequest {
   /** Under which its recordings are listed. */
   readonly cameraId: string;
   readonly cameraName: string;
+  readonly sync: Sidecar["sync"];
   readonly signal: AbortSignal;
 }
 
@@ -53,7 +54,7 @@ export async function importFile(request: ImportRequest, parts: ImportParts): Pr
     });
     const placed = rename(path, join(folder, filename)).then(() => syncFolder(folder));
     await library.put(
-      { ...described, cameraId: request.cameraId, cameraName: request.cameraName },
+      { ...described, cameraId: request.cameraId, cameraName: request.cameraName, sync: request.sync },
       { after: placed },
     );
     return filename;

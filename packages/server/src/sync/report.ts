@@ -100,7 +100,7 @@ async function memberReport(
             deviationMs: (figures.deviationUs ?? 0) / 1000,
             longestMs: (figures.longestUs ?? 0) / 1000,
           },
-    uncertaintyMs: uncertaintyOf(session, member),
+    uncertaintyMs: uncertaintyOf(session, member, entry.timeSource),
     notes,
     frames: thinned(
       times.map((time) => (time - from) / 1000),
@@ -134,11 +134,15 @@ function untimed(
 }
 
 /**
- * Cameras of one hub share its clock, so that only what each camera's times may be off counts between them; a device
- * elsewhere has the uncertainty of both clocks.
+ * Cameras of one hub share its clock: frames stamped by the kernel compare exactly. What a frame took to arrive is
+ * in no file. A device elsewhere has the uncertainty of both clocks.
  */
-function uncertaintyOf(session: SyncSession, member: SessionMember): number | undefined {
-  if (member.member.kind === "camera") return 0;
+function uncertaintyOf(
+  session: SyncSession,
+  member: SessionMember,
+  timeSource: MediaEntry["timeSource"],
+): number | undefined {
+  if (member.member.kind === "camera") return timeSource === "kernel" ? 0 : undefined;
   const { uncertaintyUs } = session.clock;
   const roundTrip = member.declared?.roundTrip;
   return uncertaintyUs === undefined || roundTrip === undefined
@@ -160,7 +164,14 @@ function judge(
   const findings: Finding[] = [];
   for (const member of members) {
     const { key, startErrorMs, framesDropped, timeSource } = member;
-    const state = session.members.find((one) => one.key === key)?.state;
+    const { state, armedAtUs = 0 } = session.members.find((one) => one.key === key) ?? {};
+    const lateMs = (armedAtUs - session.startAtUs) / 1000;
+    if (lateMs > 0) {
+      findings.push({
+        bad: false,
+        text: `${key} was ready only ${ms(lateMs)} after the common instant: start with a longer delay`,
+      });
+    }
     if (state === "failed")
       findings.push({ bad: true, text: `${key} failed: ${member.notes[0] ?? "no reason is known"}` });
     else if (timeSource === "declared") {
@@ -181,7 +192,7 @@ function judge(
     if (framesDropped !== undefined && framesDropped > 0) {
       findings.push({
         bad: false,
-        text: `${key} lacks ${framesDropped} frame${framesDropped === 1 ? "" : "s"}`,
+        text: `${key} lacks ${framesDropped} frame${framesDropped === 1 ? "" : "s"}; its longest time between two is ${ms(member.interval?.longestMs ?? 0)}`,
       });
     }
   }

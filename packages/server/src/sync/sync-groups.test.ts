@@ -23,6 +23,8 @@ let calls: string[];
 /** Cameras whose recording cannot be armed. */
 let broken: Set<string>;
 let told: string[];
+/** Cameras that are not warm before this settles. */
+let slow: Map<string, Promise<void>>;
 
 const cameras = {
   find(name: string) {
@@ -51,8 +53,10 @@ function view(cameraId: string, more: Partial<RecordingView> = {}): RecordingVie
 }
 
 let active: string | undefined;
+let activeName: string | undefined;
 const recordings = {
   async start({ cameraId, startAtUs }: { cameraId: string; startAtUs?: number }) {
+    await slow.get(cameraId);
     if (broken.has(cameraId)) throw new OcelliError("camera_busy", `${cameraId} is held by zoom.`);
     calls.push(`start ${cameraId} at T0${(startAtUs ?? 0) - t0() >= 0 ? "+" : ""}${(startAtUs ?? 0) - t0()}`);
     return view(cameraId);
@@ -64,7 +68,10 @@ const recordings = {
     bus.emit("recording.stopped", { recording: ended, reason: "requested" });
     return ended;
   },
-  activeOf: (cameraId: string) => (active === cameraId ? view(cameraId) : undefined),
+  activeOf: (cameraId: string) =>
+    active === cameraId
+      ? view(cameraId, activeName === undefined ? {} : { filename: activeName })
+      : undefined,
 };
 
 /** What the library holds after a crash, by beginning of the name. */
@@ -120,8 +127,10 @@ beforeEach(() => {
   calls = [];
   broken = new Set();
   told = [];
+  slow = new Map();
   kept = undefined;
   active = undefined;
+  activeName = undefined;
   begun = clock.wallUs();
   bus.on("sync.session", ({ session }) => told.push(session.state));
 });
@@ -202,6 +211,53 @@ describe("a sync group", () => {
     expect(calls).toContain("device stopped");
     expect(groups.session(session.id).state).toBe("completed");
     expect(clock.pending).toBe(0);
+  });
+
+  it("knows what members that were ready early do while another is not, and when that one was", async () => {
+    const groups = open();
+    groups.create({ name: "lab", members: [camera("camera0"), camera("camera1"), camera("camera2")] });
+    const warm = Promise.withResolvers<void>();
+    slow.set("camera2", warm.promise);
+    const begun = groups.begin({ group: "lab", durationS: 1 });
+    await clock.advanceAsync(5_500);
+    bus.emit("recording.started", { recording: view("camera0") });
+    bus.emit("recording.stopped", { recording: view("camera1", { state: "completed" }), reason: "duration" });
+    await clock.advanceAsync(500);
+    warm.resolve();
+    const session = await begun;
+    expect(session.state).toBe("recording");
+    expect(states(session)).toEqual(["recording", "completed", "armed"]);
+    expect(session.members.map(({ armedAtUs = 0 }) => armedAtUs - t0())).toEqual([-5e6, -5e6, 1e6]);
+    for (const id of ["camera0", "camera2"]) {
+      bus.emit("recording.stopped", { recording: view(id, { state: "completed" }), reason: "duration" });
+    }
+    expect(groups.session(session.id).state).toBe("completed");
+  });
+
+  it("takes up recordings that began before the hub could note them", async () => {
+    const database = openDatabase(":memory:", syncMigrations);
+    const before = open(database);
+    before.create({ name: "lab", members: [camera("camera0"), camera("camera1"), camera("camera2")] });
+    // The hub goes down while the last camera is not warm yet: nothing of the others has been written down.
+    slow.set("camera2", new Promise(() => undefined));
+    void before.begin({ group: "lab" });
+    await clock.advanceAsync(100);
+    before.close();
+    const { id, startAtUs } = before.runningOf("lab");
+    const stem = `lab_${new Date(startAtUs / 1000).toISOString().replaceAll(/[-:]|\.\d+/g, "")}_camera`;
+    active = "camera0";
+    activeName = `${stem}0.mp4`;
+    kept = "camera1";
+    const after = open(database);
+    after.start();
+    expect(after.session(id).members).toMatchObject([
+      { state: "armed", recordingId: "rec-camera0" },
+      { state: "completed", files: [`${stem}1.mp4`] },
+      { state: "failed" },
+    ]);
+    bus.emit("recording.stopped", { recording: view("camera0", { state: "completed" }), reason: "duration" });
+    expect(after.session(id).state).toBe("failed");
+    after.close();
   });
 
   it("goes on with a session over a restart", async () => {

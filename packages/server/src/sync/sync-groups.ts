@@ -178,9 +178,10 @@ export class SyncGroups {
       );
     }
     const startAtUs = this.#instant(request);
-    let session: SyncSession = {
+    const session: SyncSession = {
       id: randomUUID(),
       groupId: group.id,
+      groupName: group.name,
       name: request.name ?? group.name,
       startAtUs,
       state: "armed",
@@ -195,14 +196,15 @@ export class SyncGroups {
     store.putSession(session);
     const armed = await Promise.all(session.members.map((member) => this.#arm(session, member)));
     const failed = armed.filter(({ member }) => member.state === "failed");
-    session = { ...this.session(session.id), members: armed.map(({ member }) => member) };
+    // Those that were ready early may have begun, and even ended, while the others were not.
+    const now = this.session(session.id);
     if (failed.length === armed.length || (failed.length > 0 && request.allowPartial !== true)) {
-      await this.#callOff(session);
-      throw memberError(failed, session);
+      await this.#callOff(now);
+      throw memberError(failed, now);
     }
-    this.#put(session);
-    this.#scheduleEnd(session);
-    return session;
+    this.#put(concluded(now, clock.wallUs()));
+    if (isOpen(this.session(now.id))) this.#scheduleEnd(now);
+    return this.session(now.id);
   }
 
   /**
@@ -256,10 +258,22 @@ export class SyncGroups {
   ): Promise<{ readonly member: SessionMember; readonly error?: unknown }> {
     try {
       const change = await this.#driver(member).arm(session, member, this.#closing.signal);
-      return { member: { ...member, ...change } };
+      const armed = { ...member, ...change, armedAtUs: this.#options.clock.wallUs() };
+      this.#note(session.id, armed);
+      return { member: armed };
     } catch (error) {
-      return { member: { ...member, state: "failed", error: messageOf(error) }, error };
+      const failed = { ...member, state: "failed" as const, error: messageOf(error) };
+      this.#note(session.id, failed);
+      return { member: failed, error };
     }
+  }
+
+  /** At once, so that what its recording does from now on finds it. Told when all have been armed. */
+  #note(id: string, changed: SessionMember): void {
+    const session = this.#open.get(id);
+    if (session === undefined) return;
+    const members = session.members.map((member) => (member.key === changed.key ? changed : member));
+    this.#open.set(id, { ...session, members });
   }
 
   async #callOff(session: SyncSession): Promise<void> {

@@ -1,28 +1,42 @@
-/** The report of a sync session as a page and as JSON: `/api/sync/sessions/{id}/report.html` and `report.json`. */
-import type { FastifyInstance } from "fastify";
+/**
+ * What is known of a sync session over HTTP, below `/api/sync/sessions/{id}/`: its report as a page and as JSON
+ * (`report.html`, `report.json`), and its `metadata.json` as MultiCam controllers write it.
+ */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { reportPage } from "../../sync/report-page.ts";
 import type { SessionFiles } from "../../sync/session-files.ts";
+import { sessionMetadata } from "../../sync/session-metadata.ts";
+import type { SyncGroups } from "../../sync/sync-groups.ts";
 import type { Authorize } from "../access.ts";
 import { requireRole, sendError } from "../http-errors.ts";
 
 export interface SyncRoutesOptions {
   readonly app: FastifyInstance;
   readonly authorize: Authorize;
+  readonly sync: Pick<SyncGroups, "session">;
   readonly sessionFiles: Pick<SessionFiles, "report">;
 }
 
-export function registerSyncRoutes({ app, authorize, sessionFiles }: SyncRoutesOptions): void {
-  for (const form of ["html", "json"] as const) {
-    app.get<{ Params: { id: string } }>(`/api/sync/sessions/:id/report.${form}`, async (request, reply) => {
+export function registerSyncRoutes({ app, authorize, sync, sessionFiles }: SyncRoutesOptions): void {
+  const serve = (file: string, answer: (id: string, reply: FastifyReply) => Promise<unknown>): void => {
+    app.get<{ Params: { id: string } }>(`/api/sync/sessions/:id/${file}`, async (request, reply) => {
       try {
-        await requireRole(authorize, request, "viewer");
-        const report = await sessionFiles.report(request.params.id);
+        await requireRole(authorize, request as FastifyRequest, "viewer");
         reply.header("Cache-Control", "no-store");
-        if (form === "json") return reply.send(report);
-        return reply.type("text/html; charset=utf-8").send(reportPage(report));
+        return reply.send(await answer(request.params.id, reply));
       } catch (error) {
         return sendError(reply, error);
       }
     });
-  }
+  };
+  serve("report.json", (id) => sessionFiles.report(id));
+  serve("report.html", async (id, reply) => {
+    const page = reportPage(await sessionFiles.report(id));
+    reply.type("text/html; charset=utf-8");
+    return page;
+  });
+  serve("metadata.json", async (id) => {
+    const session = sync.session(id);
+    return sessionMetadata(session, -new Date(session.startAtUs / 1000).getTimezoneOffset());
+  });
 }

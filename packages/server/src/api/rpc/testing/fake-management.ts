@@ -79,6 +79,7 @@ export function fakeManagement(): Pick<
       begin: noSync,
       end: noSync,
       sessions: () => [],
+      session: noSync,
       runningOf: noSync,
     },
     sessionFiles: { report: noSync, align: noSync },
