@@ -1,5 +1,7 @@
 /** MultiCam peers of other make, in Python: a controller and a device, each a process of its own. */
 import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { root } from "./hub.ts";
@@ -139,4 +141,84 @@ export function makePhoneVideo(path: string, seconds = 1): void {
     ...["-v", "error", "-y", "-f", "lavfi", "-i", `testsrc=size=320x240:rate=30:duration=${seconds}`],
     ...["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", path],
   ]);
+}
+
+/** `test/clients/ntp_responder.py`. */
+export class PythonTimeServer extends PythonPeer {
+  #port = 0;
+
+  /** As `clock.ntpServers` wants it. */
+  get address(): string {
+    return `127.0.0.1:${this.#port}`;
+  }
+
+  static async start(...args: readonly string[]): Promise<PythonTimeServer> {
+    const server = new PythonTimeServer("ntp_responder.py", args);
+    const { port } = await server.line("its port", (facts) => "port" in facts);
+    server.#port = Number(port);
+    return server;
+  }
+}
+
+/** A bare connection, for what no decent controller does. */
+export class RawConnection implements AsyncDisposable {
+  readonly socket: Socket;
+  readonly ended: Promise<void>;
+  #received = Buffer.alloc(0);
+  #changed = Promise.withResolvers<void>();
+
+  private constructor(socket: Socket) {
+    this.socket = socket;
+    socket.setNoDelay(true);
+    socket.on("error", () => undefined);
+    socket.on("data", (chunk: Buffer) => {
+      this.#received = Buffer.concat([this.#received, chunk]);
+      this.#wake();
+    });
+    this.ended = new Promise((resolve) => {
+      socket.on("end", resolve).on("close", () => resolve());
+    });
+    void this.ended.then(() => this.#wake());
+  }
+
+  static async open(port: number): Promise<RawConnection> {
+    const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    await once(socket, "connect");
+    return new RawConnection(socket);
+  }
+
+  get received(): Buffer {
+    return this.#received;
+  }
+
+  /** Waits until it fits what came so far. */
+  async until(fits: (received: Buffer) => boolean): Promise<Buffer> {
+    while (!fits(this.#received)) {
+      if (this.socket.readableEnded || this.socket.destroyed) {
+        throw new Error(
+          `the connection ended after ${JSON.stringify(this.#received.toString().slice(0, 500))}`,
+        );
+      }
+      await this.#changed.promise;
+    }
+    return this.#received;
+  }
+
+  /** The first so many answers, one a line. */
+  async replies(count: number): Promise<Facts[]> {
+    const text = await this.until((bytes) => bytes.toString().split("\n").length > count);
+    return text
+      .toString()
+      .split("\n", count)
+      .map((line) => JSON.parse(line) as Facts);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.socket.destroy();
+  }
+
+  #wake(): void {
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
+  }
 }

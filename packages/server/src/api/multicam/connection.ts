@@ -40,15 +40,19 @@ export interface ConnectionOptions {
 const maxListed = 400;
 /** Commands that wait behind a running one. */
 const maxWaiting = 32;
+/** After the last answer a controller has so long to take it. */
+const lingerMs = 5000;
 
 export class MultiCamConnection {
   readonly #options: ConnectionOptions;
   readonly #socket: Socket;
   readonly #decoder = new MessageDecoder();
-  readonly #waiting: FramedMessage[] = [];
+  /** In order; garbage is last. */
+  readonly #waiting: (FramedMessage | MultiCamFormatError)[] = [];
   readonly #closed = Promise.withResolvers<void>();
   #working: Promise<void> | undefined;
   #cancelIdle: (() => void) | undefined;
+  #cancelLinger: (() => void) | undefined;
 
   constructor(socket: Socket, options: ConnectionOptions) {
     this.#socket = socket;
@@ -61,6 +65,7 @@ export class MultiCamConnection {
     socket.on("error", (error) => options.log.debug({ err: error }, "a MultiCam connection failed"));
     socket.on("close", () => {
       this.#cancelIdle?.();
+      this.#cancelLinger?.();
       this.#closed.resolve();
     });
     this.#idle();
@@ -73,21 +78,24 @@ export class MultiCamConnection {
   /** Cuts it, unless a command finishes first within the bound. */
   async close(timeoutMs: number): Promise<void> {
     this.#waiting.length = 0;
-    const cancel = this.#options.clock.after(timeoutMs, () => this.#socket.destroy());
-    await this.#working;
+    const late = Promise.withResolvers<void>();
+    const cancel = this.#options.clock.after(timeoutMs, late.resolve);
+    await Promise.race([this.#working, late.promise]);
+    cancel();
     this.#socket.destroy();
     await this.closed;
-    cancel();
   }
 
   #received(chunk: Buffer): void {
+    // What comes after the last answer is read, so that the answer is not lost with it, and left at that.
+    if (this.#cancelLinger !== undefined) return;
     this.#idle();
     try {
       for (const message of this.#decoder.read(chunk)) this.#waiting.push(message);
     } catch (error) {
       if (!(error instanceof MultiCamFormatError)) throw error;
-      this.#last("raw", error);
-      return;
+      // What was whole before it is answered first: a file may be on its way.
+      this.#waiting.push(error);
     }
     // One who sends faster than is answered waits in the kernel, not here.
     if (this.#waiting.length > maxWaiting) this.#socket.pause();
@@ -113,7 +121,8 @@ export class MultiCamConnection {
       if (message === undefined || this.#socket.destroyed) return;
       if (this.#waiting.length <= maxWaiting && this.#socket.isPaused()) this.#socket.resume();
       this.#cancelIdle?.();
-      await this.#answer(message);
+      if (message instanceof MultiCamFormatError) this.#last("raw", unreadable(message));
+      else await this.#answer(message);
     }
   }
 
@@ -123,7 +132,7 @@ export class MultiCamConnection {
     try {
       command = CommandMessage.fromJson(text, { now: clock.wallUs() / 1e6 });
     } catch (error) {
-      this.#last(mode, error);
+      this.#last(mode, unreadable(error));
       return;
     }
     log.debug(
@@ -192,7 +201,7 @@ export class MultiCamConnection {
       this.#report(command, error);
       if (this.#socket.destroyed) return;
       // Controllers read the answer as a length: a connection that stays open would let them wait for ever.
-      this.#socket.end(framed(mode, errorReply(this.#facts(), error)));
+      this.#last(mode, error);
     }
   }
 
@@ -219,11 +228,13 @@ export class MultiCamConnection {
     if (!this.#socket.destroyed && this.#socket.writable) this.#socket.write(framed(mode, text));
   }
 
-  /** After what cannot be read nothing else can be. */
+  /** Nothing is done after it: behind what cannot be read nothing else can be. */
   #last(mode: FramingMode, error: unknown): void {
-    const known = new OcelliError("invalid_params", messageOf(error));
-    if (this.#socket.writable) this.#socket.end(framed(mode, errorReply(this.#facts(), known)));
     this.#waiting.length = 0;
+    if (this.#cancelLinger !== undefined) return;
+    this.#cancelLinger = this.#options.clock.after(lingerMs, () => this.#socket.destroy());
+    this.#socket.resume();
+    if (this.#socket.writable) this.#socket.end(framed(mode, errorReply(this.#facts(), error)));
   }
 
   #idle(): void {
@@ -239,6 +250,10 @@ function keyOf({ fields: { fileName, fileId, command } }: CommandMessage): strin
   const key = fileName ?? fileId;
   if (key !== undefined && key !== "") return key;
   throw new OcelliError("invalid_params", `${command} needs fileName or fileId.`);
+}
+
+function unreadable(error: unknown): OcelliError {
+  return new OcelliError("invalid_params", messageOf(error));
 }
 
 /** Line readers want a newline; behind a length there is none. */
