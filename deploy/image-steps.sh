@@ -33,7 +33,7 @@ build() {
   cp -L node_modules/node/bin/node "$target/bin/node"
   cp package.json package-lock.json .npmrc LICENSE "$target/"
   cp -R docs "$target/docs"
-  cp scripts/serve.sh "$target/scripts/"
+  install -m 0755 scripts/serve.sh "$target/scripts/"
   for package in packages/*; do
     mkdir -p "$target/$package"
     for part in package.json dist bin public; do

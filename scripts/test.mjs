@@ -1,7 +1,7 @@
 // `npm test`: sets up, builds, and runs every suite; prints one closing line for all of them.
 // Suites: check (types, lint, floors), unit and integration (vitest), v4l2 (real kernel drivers in a VM).
 // `npm test -- unit` runs one of them.
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -64,15 +64,16 @@ async function unit() {
   }
 }
 
-/** A suite that is a script of its own, whose last line counts. */
-const script = (path) => () => {
-  const result = spawnSync(node, [join(root, path)], {
-    cwd: root,
-    stdio: ["ignore", "pipe", "inherit"],
-    encoding: "utf8",
+/** A suite that is a script of its own, whose last line counts. What it prints is shown at once: some take minutes. */
+const script = (path) => async () => {
+  const child = spawn(node, [join(root, path)], { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
+  let output = "";
+  child.stdout.setEncoding("utf8").on("data", (text) => {
+    process.stdout.write(text);
+    output += text;
   });
-  process.stdout.write(result.stdout);
-  const line = result.stdout.trim().split("\n").at(-1) ?? "";
+  await new Promise((resolve) => child.on("error", resolve).on("close", resolve));
+  const line = output.trim().split("\n").at(-1) ?? "";
   const counts = /^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$/.exec(line);
   if (counts === null) return { passed: 0, failed: 1, skipped: 0 };
   return { passed: Number(counts[1]), failed: Number(counts[2]), skipped: Number(counts[3] ?? 0) };

@@ -3,7 +3,16 @@
 // Last line: `N passed, N failed`.
 
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { buildImage } from "./dockerfile.mjs";
 import {
@@ -225,8 +234,33 @@ if (built) {
           equal("the process", (await active("still active")).MainPID, state.MainPID);
         });
 
+        await step("it takes a certificate and a log folder, and a new certificate by a reload", async () => {
+          giveCertificate(machine, "first");
+          const settings = "tls: { certFile: /etc/ocelli/tls/cert.pem, keyFile: /etc/ocelli/tls/key.pem }\n";
+          appendFileSync(
+            join(machine, "etc/ocelli/ocelli.yaml"),
+            `${settings}log: { folder: /var/log/ocelli }\n`,
+          );
+          // The starts above must not count.
+          system.ask("systemctl", "reset-failed", "ocelli.service");
+          system.ask("systemctl", "restart", "ocelli.service");
+          state = await active("active with a certificate");
+          system.ask("/opt/ocelli/scripts/serve.sh", "--is-ready");
+          equal("the certificate", servedSubject(system), "CN = first");
+          const report = system.ask(...as("doctor", "--config", "/etc/ocelli/ocelli.yaml"));
+          holds(report, !report.includes("PROBLEM"));
+          holds("no log", /the hub is ready/.test(system.ask("cat", "/var/log/ocelli/ocelli.log")));
+          equal("mode of the logs", statSync(join(machine, "var/log/ocelli")).mode & 0o777, 0o750);
+
+          giveCertificate(machine, "second");
+          system.ask("systemctl", "reload", "ocelli.service");
+          await until("the new certificate", () => servedSubject(system) === "CN = second");
+          equal("the process", (await active("still active")).MainPID, state.MainPID);
+        });
+
         await step("it stops cleanly, and leaves no ffmpeg", () => {
-          system.ask(...as("record", "start", "camera100", "--filename", "stopped"));
+          const overTls = ["--url", "https://127.0.0.1:8002", "--ca", "/etc/ocelli/tls/cert.pem"];
+          system.ask(...as(...overTls, "record", "start", "camera100", "--filename", "stopped"));
           system.ask("systemctl", "stop", "ocelli.service");
           const { ActiveState, Result } = system.show("ActiveState", "Result");
           equal("state and result", [ActiveState, Result], ["inactive", "success"]);
@@ -263,6 +297,39 @@ if (built) {
       }
     });
   }
+}
+
+/** A certificate for 127.0.0.1, as docs/deployment.md has it lie there. */
+function giveCertificate(machine, name) {
+  const folder = join(machine, "etc/ocelli/tls");
+  mkdirSync(folder, { recursive: true });
+  const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")];
+  run("openssl", [
+    ...[
+      "req",
+      "-x509",
+      "-newkey",
+      "ec",
+      "-pkeyopt",
+      "ec_paramgen_curve:prime256v1",
+      "-nodes",
+      "-days",
+      "825",
+    ],
+    ...["-subj", `/CN=${name}`, "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
+  ]);
+  runInside(machine, ["chgrp", "ocelli", "/etc/ocelli/tls/key.pem"]);
+  run("chmod", ["640", key]);
+}
+
+function servedSubject(system) {
+  const ask =
+    "openssl s_client -connect 127.0.0.1:8002 </dev/null 2>/dev/null | openssl x509 -noout -subject";
+  return system
+    .ask("sh", "-c", ask)
+    .trim()
+    .replace(/^subject=/, "")
+    .replace("CN=", "CN = ");
 }
 
 /** The ocelli command, run as the service's user. */
