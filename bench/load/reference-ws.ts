@@ -9,3 +9,4 @@ server.on("connection", (socket) => {
   socket.on("message", () => socket.send(answer));
 });
 server.on("listening", () => console.log(`port ${(server.address() as AddressInfo).port}`));
+process.stdin.on("end", () => process.exit(0)).resume();

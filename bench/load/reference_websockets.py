@@ -15,6 +15,7 @@ async def converse(socket, _path=None):
 
 
 async def main():
+    asyncio.get_running_loop().add_reader(0, os._exit, 0)
     async with websockets.serve(
         converse, "127.0.0.1", 0, compression=None, ping_interval=None, backlog=511
     ) as server:

@@ -61,7 +61,8 @@ async function start(
   ipc: boolean,
 ): Promise<ReferenceServer> {
   const child = spawn(command, args, {
-    stdio: ["ignore", "pipe", "inherit", ...(ipc ? (["ipc"] as const) : [])],
+    // They end when their input does: with the bench, however that ends.
+    stdio: ["pipe", "pipe", "inherit", ...(ipc ? (["ipc"] as const) : [])],
     env: { ...process.env, ANSWER: answer },
   });
   if (child.stdout === null) throw new Error("a reference server has no output");
