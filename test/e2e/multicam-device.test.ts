@@ -55,15 +55,15 @@ async function status(one: PythonController, wanted: string): Promise<Record<str
     return reply.status === wanted && reply;
   });
 }
-/** Until the newest file of a hub has some frames on the disk. */
-async function grown(one: RunningHub, bytes = 20_000): Promise<void> {
+/** Until the newest file of a hub, of so many at least, has some frames on the disk. */
+async function grown(one: RunningHub, bytes = 20_000, count = 1): Promise<void> {
   const recordings = join(one.dataDir, "recordings");
   await until("the recording has grown", () => {
     const files = readdirSync(recordings)
       .filter((name) => name.endsWith(".mp4"))
       .map((name) => statSync(join(recordings, name)))
       .sort((a, b) => b.ctimeMs - a.ctimeMs);
-    return (files[0]?.size ?? 0) >= bytes;
+    return files.length >= count && (files[0]?.size ?? 0) >= bytes;
   });
 }
 async function record(one: PythonController, where = hub): Promise<Record<string, unknown>> {
@@ -394,7 +394,7 @@ describe("networks that are not allowed", () => {
 });
 
 describe("a hub that is killed", () => {
-  it("while a start waits is ready afterwards; while it records has the file", async () => {
+  it("while a start waits, waits on; while it records, records on, and every file is whole", async () => {
     const dataDir = mkdtempSync(join(tmpdir(), "ocelli-killed-"));
     const killed = { ...env, OCELLI_CLOCK_NTP_SERVERS: time.address };
     try {
@@ -409,19 +409,30 @@ describe("a hub that is killed", () => {
 
       const second = await startHub({ env: killed, dataDir });
       await using two = new PythonController(second.port);
-      expect(await status(two, "ready")).toMatchObject({ deviceId });
+      expect(await two.command("DEVICE_STATUS")).toMatchObject({ deviceId, status: "command_received" });
+      expect((await two.command("STOP_RECORDING")).message).toContain("cancelled");
+      await status(two, "ready");
       await two.command("START_RECORDING");
       await grown(second);
       await second.end("SIGKILL");
 
       await using third = await startHub({ env: killed, dataDir });
       await using three = new PythonController(third.port);
-      await status(three, "ready");
+      // Finished what was cut off, in a file of its own.
+      await until("the second file", async () => {
+        const { files } = (await three.ask({ do: "list" })) as { files: unknown[] };
+        return files.length === 1;
+      });
+      await status(three, "recording");
+      await grown(third, 20_000, 2);
+      expect(await three.command("STOP_RECORDING")).toMatchObject({ status: "recording_stopped" });
       const { files } = (await three.ask({ do: "list" })) as { files: { fileId: string }[] };
-      expect(files).toHaveLength(1);
-      const path = join(folder, "recovered.mp4");
-      await three.ask({ do: "download", fileId: files[0]?.fileId, path });
-      expect(videoOf(await ffprobe(path)).nb_read_frames).toBeGreaterThan(3);
+      expect(files).toHaveLength(2);
+      for (const { fileId } of files) {
+        const path = join(folder, `${fileId}.mp4`);
+        await three.ask({ do: "download", fileId, path });
+        expect(videoOf(await ffprobe(path)).nb_read_frames).toBeGreaterThan(1);
+      }
     } finally {
       rmSync(dataDir, { recursive: true, force: true });
     }

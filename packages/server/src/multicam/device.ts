@@ -114,7 +114,7 @@ export class CameraDevice implements RecordingDevice {
   /** A controller that repeats itself, or a second controller. */
   #startAgain(running: RecordingView, atUs: number): "armed" | "recording" {
     if (!this.#waits(running)) return "recording";
-    const waitingForUs = this.#armed?.atUs ?? running.startedAtUs;
+    const waitingForUs = this.#armed?.atUs ?? running.startedAtUs + this.#options.clockSync.state.offsetUs;
     if (Math.abs(waitingForUs - atUs) <= 1000) return "armed";
     throw new OcelliError(
       "already_recording",
@@ -187,8 +187,9 @@ export class CameraDevice implements RecordingDevice {
     return this.#options.recordings.activeOf(this.cameraId);
   }
 
-  #waits(running: RecordingView): boolean {
-    return running.frames === 0 && this.#armed?.recordingId === running.id;
+  /** A start may also have been set by others, or before a restart of the hub. */
+  #waits({ id, frames, startedAtUs }: RecordingView): boolean {
+    return frames === 0 && (this.#armed?.recordingId === id || startedAtUs > this.#options.clock.wallUs());
   }
 
   #camera(): { readonly status: string } {
