@@ -521,6 +521,8 @@ export class Hub {
       log: log.child({ part: "listener" }),
       certificate: this.#certificate,
       requestTimeoutMs: config.connections.requestSeconds * 1000,
+      // Room for plain requests too.
+      maxConnections: connectionsWithin(fileLimit, places + 2048),
       otherProtocol: multicam?.acceptShared.bind(multicam),
     });
     this.#started("connections", async () => {

@@ -13,7 +13,8 @@ export function createHttpApp(options: { readonly log: Log }): FastifyInstance {
   const { log } = options;
   const app = Fastify({
     logger: false,
-    bodyLimit: 1024 * 1024,
+    // No route takes a body; one is read before anybody asks who sends it.
+    bodyLimit: 1024,
     routerOptions: { maxParamLength: 4096 },
     genReqId: (request) => requestIdOf(request.headers["x-request-id"]),
     rewriteUrl: (request) => percentEncoded(request.url ?? "/"),

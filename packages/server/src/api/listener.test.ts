@@ -1,6 +1,6 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer, type Server } from "node:net";
+import { connect, createServer, type Server } from "node:net";
 import { promisify } from "node:util";
 import pino from "pino";
 import { afterEach, describe, expect, it } from "vitest";
@@ -19,7 +19,12 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-function make(addresses: readonly string[], explicit: boolean, closeTimeoutMs = 1000) {
+function make(
+  addresses: readonly string[],
+  explicit: boolean,
+  closeTimeoutMs = 1000,
+  more: { readonly maxConnections?: number } = {},
+) {
   const app = createHttpApp({ log });
   app.get("/hello", () => "hello");
   app.get("/slow", async () => await once(process, "ocelli-test-release").then(() => "done"));
@@ -30,7 +35,7 @@ function make(addresses: readonly string[], explicit: boolean, closeTimeoutMs = 
     selectProtocol: (offered) => (offered.has("echo-protocol") ? "echo-protocol" : undefined),
     accept: (socket, _request, params) => socket.send(params.word ?? ""),
   });
-  const listener = new Listener({ app, upgrades, addresses, explicit, clock, log, closeTimeoutMs });
+  const listener = new Listener({ app, upgrades, addresses, explicit, clock, log, closeTimeoutMs, ...more });
   cleanups.push(() => listener.close());
   return listener;
 }
@@ -52,6 +57,22 @@ describe("Listener", () => {
     expect(await (await fetch(`http://127.0.0.1:${bound[0]?.port}/hello`)).text()).toBe("hello");
     expect(await (await fetch(`http://[::1]:${bound[1]?.port}/hello`)).text()).toBe("hello");
     expect((await fetch(`http://127.0.0.1:${bound[0]?.port}/nothing`)).status).toBe(404);
+  });
+
+  it("cuts connections beyond its limit, of all addresses together, and takes the next when one is gone", async () => {
+    const bound = await make(["127.0.0.1:0", "127.0.0.1:0"], true, 1000, { maxConnections: 2 }).open();
+    const [first = 0, second = 0] = bound.map(({ port }) => port);
+    const silent = [connect(first, "127.0.0.1"), connect(second, "127.0.0.1")];
+    cleanups.push(() => silent.map((socket) => socket.destroy()));
+    await Promise.all(silent.map((socket) => once(socket, "connect")));
+    const hello = () =>
+      fetch(`http://127.0.0.1:${second}/hello`, { headers: { connection: "close" } }).then(
+        (response) => response.text(),
+        () => "cut",
+      );
+    expect(await hello()).toBe("cut");
+    silent[0]?.destroy();
+    await expect.poll(hello).toBe("hello");
   });
 
   it("answers a plain request that also offers HTTP/2", async () => {

@@ -41,6 +41,11 @@ export interface ListenerOptions {
   /** A request must have arrived within this long, its head as well as all of it; default 30,000 ms. */
   readonly requestTimeoutMs?: number;
   /**
+   * TCP connections of all addresses together, silent ones included; further ones are cut, since what works here
+   * needs open files too. No limit by default.
+   */
+  readonly maxConnections?: number | undefined;
+  /**
    * Takes connections that do not begin as HTTP; `false` when nobody wants one. Not asked where TLS is spoken: what
    * comes in the clear there is no protocol of this hub.
    */
@@ -56,6 +61,7 @@ export class Listener {
   readonly #fronts: NetServer[] = [];
   readonly #bound: BoundAddress[] = [];
   readonly #warnings: string[] = [];
+  #connections = 0;
   #closing: Promise<void> | undefined;
 
   constructor(options: ListenerOptions) {
@@ -124,6 +130,7 @@ export class Listener {
             clock,
             ...(requestTimeoutMs === undefined ? {} : { silentTimeoutMs: requestTimeoutMs }),
           });
+    front.on("connection", (socket) => this.#count(socket));
     await listen(front, address);
     front.on("error", (error) => this.#options.log.error({ err: error }, "a listener failed"));
     this.#servers.push(server);
@@ -132,6 +139,18 @@ export class Listener {
     const port = bound !== null && typeof bound === "object" ? bound.port : address.port;
     this.#bound.push({ host: address.host, port, secure: certificate !== undefined });
   }
+
+  #count(socket: Socket): void {
+    const { maxConnections = Number.POSITIVE_INFINITY } = this.#options;
+    this.#connections++;
+    socket.once("close", this.#uncount);
+    if (this.#connections > maxConnections) socket.destroy();
+  }
+
+  /** One for all: what listens to a socket lives as long as that. */
+  readonly #uncount = (): void => {
+    this.#connections--;
+  };
 
   #makeServer(serve: RequestListener): Server {
     const { certificate, requestTimeoutMs = 30_000 } = this.#options;

@@ -84,3 +84,14 @@ it("cuts a peer that sends no frames and does not answer the close", async () =>
   expect(received).toContain("\x88\x02\x03\xea");
   await expect.poll(() => upgrades.size).toBe(0);
 });
+
+it("closes a message that comes in too many pieces, however small", async () => {
+  const { upgrades, port } = await start({});
+  // Text, not final, without a byte; then ever more of the same message.
+  const begin = Buffer.from([0x01, 0x80, 0, 0, 0, 0]);
+  const more = Buffer.from([0x00, 0x80, 0, 0, 0, 0]);
+  const received = await raw(port, upgrade(), Buffer.concat([begin, ...Array<Buffer>(256).fill(more)]));
+  // 1008, "policy violation", before the end.
+  expect(received).toContain("\x88\x02\x03\xf0");
+  await expect.poll(() => upgrades.size).toBe(0);
+});

@@ -11,12 +11,15 @@ import { type WebSocket, WebSocketServer } from "ws";
 import type { Clock } from "../clock/clock.ts";
 import type { Log } from "../log/log.ts";
 
-/** Of every socket; the option is younger than the library's types. */
+/** Of every socket; some are younger than the library's types. */
 const socketOptions = {
   noServer: true,
   perMessageDeflate: false,
   /** A peer that does not answer a close, or sent no WebSocket frames at all, is cut after this. */
   closeTimeout: 2000,
+  /** A piece of a message takes far more memory than its bytes. */
+  maxFragments: 256,
+  maxBufferedChunks: 4096,
 };
 
 export type PathParams = Readonly<Record<string, string>>;

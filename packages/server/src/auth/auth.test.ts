@@ -312,6 +312,19 @@ describe("the authenticator", () => {
     expect((await authenticator.verify(key, { address })).role).toBe("operator");
   });
 
+  it("takes all addresses of an IPv6 network for one", async () => {
+    const { authenticator, key } = setUp();
+    for (const host of ["1", "2", "ffff:1:2"])
+      await authenticator.verify("wrong", { address: `2001:db8:0:7::${host}` }).catch(() => undefined);
+    let known = false;
+    const next = authenticator.verify(key, { address: "2001:db8:0:7::4" }).then(() => (known = true));
+    await clock.advanceAsync(249);
+    expect(known).toBe(false);
+    expect((await authenticator.verify(key, { address: "2001:db8:0:8::1" })).role).toBe("operator");
+    await clock.advanceAsync(1);
+    await next;
+  });
+
   it("does not slow down a client it knows because of another one at the same address", async () => {
     const { authenticator, key, revoke } = setUp();
     await authenticator.verify(key, { address });

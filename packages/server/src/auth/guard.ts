@@ -1,10 +1,10 @@
 /**
- * Slows down guessing of credentials, by peer address. Generous: a client with a stale key that retries for ever
+ * Slows down guessing of credentials, by peer address (of IPv6, by network). Generous: a client with a stale key that retries for ever
  * costs a few seconds, never a lock-out. Bounded in memory and in waiting attempts.
  */
 import { OcelliError } from "@ocelli/protocol";
 import type { Clock } from "../clock/clock.ts";
-import { plainAddress } from "./networks.ts";
+import { clientKey } from "./networks.ts";
 
 export interface GuardOptions {
   /** Failures without any delay. Default 10. */
@@ -51,11 +51,11 @@ export class GuessingGuard {
    * @throws OcelliError `rate_limited` when too many attempts of this address are waiting already
    */
   async admit(address: string, signal?: AbortSignal): Promise<void> {
-    const peer = this.#peers.get(plainAddress(address));
+    const peer = this.#peers.get(clientKey(address));
     if (peer === undefined) return;
     const { freeFailures, firstDelayMs, longestDelayMs, forgetAfterMs, maxWaiting } = this.#options;
     if (this.#clock.monoUs() - peer.lastMonoUs > forgetAfterMs * 1000) {
-      if (peer.waiting === 0) this.#peers.delete(plainAddress(address));
+      if (peer.waiting === 0) this.#peers.delete(clientKey(address));
       else peer.failures = 0;
       return;
     }
@@ -80,7 +80,7 @@ export class GuessingGuard {
   }
 
   failed(address: string): void {
-    const key = plainAddress(address);
+    const key = clientKey(address);
     const peer = this.#peers.get(key) ?? { failures: 0, waiting: 0, lastMonoUs: 0 };
     peer.failures++;
     peer.lastMonoUs = this.#clock.monoUs();

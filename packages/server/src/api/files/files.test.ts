@@ -263,4 +263,19 @@ describe("refusals", () => {
     const removal = await get("/recordings/a.mp4", {}, "DELETE");
     expect([removal.status, removal.headers.get("allow")]).toEqual([405, "GET, HEAD"]);
   });
+
+  it("takes no body in, neither here nor where there is nothing", async () => {
+    const head = (path: string) =>
+      `POST ${path} HTTP/1.1\r\nHost: hub\r\nContent-Type: text/plain\r\nContent-Length: 1000000\r\n\r\n`;
+    for (const path of ["/files/recordings/x.mp4", "/nothing"]) {
+      const socket = connect(port, "127.0.0.1");
+      // The answer must not wait for the rest of the body.
+      const answer = new Promise<string>((resolve) =>
+        socket.once("data", (chunk) => resolve(chunk.toString("latin1"))),
+      );
+      socket.write(`${head(path)}${"x".repeat(10_000)}`);
+      expect(await answer).toMatch(/^HTTP\/1\.1 413 /);
+      socket.destroy();
+    }
+  });
 });
