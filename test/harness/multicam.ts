@@ -222,3 +222,24 @@ export class RawConnection implements AsyncDisposable {
     this.#changed = Promise.withResolvers();
   }
 }
+
+/** `test/clients/upload_receiver.py`. */
+export class PythonStorage extends PythonPeer {
+  #port = 0;
+
+  get port(): number {
+    return this.#port;
+  }
+
+  static async start(...args: readonly string[]): Promise<PythonStorage> {
+    const storage = new PythonStorage("upload_receiver.py", args);
+    const { port } = await storage.line("its port", (facts) => "port" in facts);
+    storage.#port = Number(port);
+    return storage;
+  }
+
+  /** A presigned address. */
+  url(name: string, token = "let-me-in"): string {
+    return `http://127.0.0.1:${this.#port}/bucket/${name}?token=${token}`;
+  }
+}
