@@ -45,9 +45,8 @@ function row(file: MediaFile, isPicture: boolean): HTMLLIElement {
   const facts = element(
     "span",
     "facts",
-    `${duration}${sizeText(file.bytes)}`,
-    element("br"),
-    file.modifiedAt.toLocaleString(),
+    element("span", "", `${duration}${sizeText(file.bytes)}`),
+    element("span", "", file.modifiedAt.toLocaleString()),
   );
   const made = element("li");
   if (isPicture) {
