@@ -17,6 +17,8 @@ export interface FirstBytesOptions {
 
 /** A server in front of `http`, which itself does not listen. */
 export function sharePort({ http, other, clock, silentTimeoutMs = 30_000 }: FirstBytesOptions): Server {
+  // Node counts connections, ends those whose request does not arrive, and finds idle ones, only in a server that listens.
+  http.emit("listening");
   return createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
     const cancel = clock.after(silentTimeoutMs, () => socket.destroy());
     const forget = (): void => {
