@@ -74,6 +74,7 @@ import { cameraFamilies } from "./metrics/camera-metrics.ts";
 import { hubFamilies } from "./metrics/hub-metrics.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { recordingFamilies } from "./metrics/recording-metrics.ts";
+import { Advertisement } from "./multicam/advertise.ts";
 import { CameraDevice, type CameraDeviceOptions } from "./multicam/device.ts";
 import { deviceIdMigrations, deviceIdOf } from "./multicam/device-ids.ts";
 import { UploadQueue, uploadMigrations } from "./multicam/uploads/upload-queue.ts";
@@ -534,6 +535,7 @@ export class Hub {
     const addresses = await listener.open();
     // Last, so that a start that fails does not make a key nobody gets to see.
     keys.ensureAdmin(config.adminKey, this.#announceKey);
+    this.#advertise(multicam, addresses);
     ready = true;
     this.#service.ready(`Serving ${cameras.views().length} camera(s)`);
     bus.emit("system.startup", { version });
@@ -589,6 +591,27 @@ export class Hub {
     this.#started("MultiCam connections", () => server.close(this.#config.shutdownSeconds * 200));
     for (const address of await server.open()) log.info(address, "a MultiCam device is served");
     return server;
+  }
+
+  /** Tells the network of the MultiCam devices, where the settings want that. */
+  #advertise(multicam: MultiCamServer | undefined, addresses: readonly BoundAddress[]): void {
+    if (multicam === undefined || !this.#config.multicam.advertise) return;
+    const log = this.#log.child({ part: "multicam" });
+    const { shared } = multicam;
+    const reachable = addresses.find(({ host, secure }) => !secure && !/^(127\.|::1$|localhost$)/.test(host));
+    if (shared !== undefined && reachable === undefined) {
+      log.warn(
+        { device: shared.deviceId },
+        "a MultiCam device is not announced: the hub's own addresses are for this machine only, or speak TLS",
+      );
+    }
+    const own =
+      shared === undefined || reachable === undefined
+        ? []
+        : [{ deviceId: shared.deviceId, port: reachable.port }];
+    const devices = [...own, ...multicam.addresses.filter(({ deviceId }) => deviceId !== own[0]?.deviceId)];
+    const advertisement = new Advertisement({ devices, clock: this.#clock, log });
+    this.#started("announcement of MultiCam devices", () => advertisement.close());
   }
 
   /** Reads what may change while the hub runs: the TLS certificate. Never throws. */

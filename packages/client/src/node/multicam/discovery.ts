@@ -2,6 +2,7 @@
 import type { Service, ServiceConfig } from "bonjour-service";
 import { sleep } from "../../waiting.ts";
 import type { DeviceAddress } from "./device.ts";
+import { MultiCamError } from "./errors.ts";
 
 export interface DiscoveryOptions {
   readonly seconds?: number | undefined;
@@ -12,17 +13,21 @@ export interface DiscoveryOptions {
 /** More answers than any fleet has devices. */
 const maxFound = 10_000;
 
-/** @throws the signal's reason */
+/** @throws MultiCamError `unreachable` where multicast is not possible; the signal's reason */
 export async function discoverDevices(options: DiscoveryOptions = {}): Promise<readonly DeviceAddress[]> {
   // Not loaded by those who never look for devices.
   const { default: Bonjour } = await import("bonjour-service");
   const found = new Map<string, DeviceAddress>();
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => undefined);
-  // `interface` is of multicast-dns below it, and not in its types.
-  const where: Partial<ServiceConfig> & { readonly interface?: string } =
-    options.interface === undefined ? {} : { interface: options.interface };
+  // These are of multicast-dns below it, and not in its types. Bound to an address, a socket gets no multicast.
+  const where: Partial<ServiceConfig> & { readonly interface?: string; readonly bind?: string } =
+    options.interface === undefined ? {} : { interface: options.interface, bind: "0.0.0.0" };
   const bonjour = new Bonjour(where, (error: Error) => failed.reject(error));
+  // biome-ignore lint/complexity/useLiteralKeys: private in its types; failures would end the process otherwise.
+  const { mdns }: { readonly mdns: NodeJS.EventEmitter } = bonjour["server"];
+  mdns.on("error", (error: Error) => failed.reject(cannotLook(error)));
+  mdns.on("warning", () => undefined);
   try {
     const browser = bonjour.find({ type: "multicam", protocol: "tcp" }, (service: Service) => {
       const address = addressOf(service);
@@ -35,6 +40,14 @@ export async function discoverDevices(options: DiscoveryOptions = {}): Promise<r
   } finally {
     await new Promise<void>((resolve) => bonjour.destroy(() => resolve()));
   }
+}
+
+function cannotLook(cause: Error): MultiCamError {
+  return new MultiCamError(
+    "unreachable",
+    `Devices cannot be looked for by mDNS: ${cause.message}. Give their addresses instead.`,
+    { cause },
+  );
 }
 
 /** Controllers take the first IPv4 address. */

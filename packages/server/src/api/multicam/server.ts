@@ -32,10 +32,21 @@ export class MultiCamServer {
   readonly #options: MultiCamServerOptions;
   readonly #servers: Server[] = [];
   readonly #connections = new Set<MultiCamConnection>();
+  #addresses: readonly MultiCamAddress[] = [];
   #closing: Promise<void> | undefined;
 
   constructor(options: MultiCamServerOptions) {
     this.#options = options;
+  }
+
+  /** The device on the hub's own ports. */
+  get shared(): RecordingDevice | undefined {
+    return this.#options.shared;
+  }
+
+  /** Devices with a port of their own. */
+  get addresses(): readonly MultiCamAddress[] {
+    return this.#addresses;
   }
 
   /** @throws OcelliError `port_in_use`, `config_invalid`; none stays open then */
@@ -56,6 +67,7 @@ export class MultiCamServer {
       await this.close(0);
       throw error;
     }
+    this.#addresses = addresses;
     return addresses;
   }
 

@@ -1,0 +1,115 @@
+import { execFile, spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { beforeAll, describe, expect, it } from "vitest";
+import { root } from "../harness/hub.ts";
+
+// MultiCam devices are announced and found, in a network namespace of its own: nothing of it leaves this machine.
+// The other side is test/clients/mdns_peer.py.
+
+interface Found {
+  readonly id: string;
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  readonly origin: string;
+  readonly deviceId?: string;
+  readonly status: string;
+}
+interface MdnsRecord {
+  readonly type: string;
+  readonly name: string;
+  readonly ttl: number;
+  readonly target?: string;
+  readonly port?: number;
+  readonly address?: string;
+  readonly strings?: readonly string[];
+}
+interface Scene {
+  readonly port: number;
+  readonly records: readonly MdnsRecord[];
+  readonly discovered: readonly Found[];
+  readonly discoveredOn: readonly Found[];
+  readonly goodbyes: readonly MdnsRecord[];
+  readonly exit: number | null;
+  readonly phones: readonly Found[];
+}
+
+const network = [
+  "ip link add hub0 type veth peer name hub1",
+  "ip link set lo up",
+  "ip addr add 10.99.0.1/24 dev hub0",
+  "ip link set hub0 up",
+  "ip link set hub1 up",
+  "ip route add 224.0.0.0/4 dev hub0",
+].join("\n");
+const inNamespace = [process.getuid?.() === 0 ? "-n" : "-rn", "sh", "-ec"];
+const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
+const isPossible = spawnSync("unshare", [...inNamespace, network], { env }).status === 0;
+if (!isPossible) console.warn("No network namespace can be made here: MultiCam discovery is not tested.");
+
+let scene: Scene;
+
+beforeAll(async () => {
+  if (!isPossible) return;
+  const node = join(root, "node_modules/.bin/node");
+  const script = join(root, "test/harness/multicam-scene.ts");
+  const { stdout } = await promisify(execFile)(
+    "unshare",
+    [...inNamespace, `${network}\nexec "$0" "$1"`, node, script],
+    { timeout: 110_000, maxBuffer: 2 ** 24, env },
+  );
+  scene = JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
+}, 120_000);
+
+describe.skipIf(!isPossible)("the hub's cameras", () => {
+  const of = (type: string) => scene.records.filter((record) => record.type === type);
+  const service = "_multicam._tcp.local";
+
+  it("are announced as the protocol says, each with its port", () => {
+    const instances = [
+      ...new Set(of("PTR").flatMap(({ name, target }) => (name === service ? [target] : []))),
+    ];
+    expect(instances).toHaveLength(2);
+    for (const instance of instances) {
+      const [, deviceId] =
+        /^multiCam-(Ocelli-[0-9A-F]{8})\._multicam\._tcp\.local$/.exec(instance ?? "") ?? [];
+      expect(deviceId, instance).toBeDefined();
+      const text = of("TXT").find(({ name }) => name === instance);
+      expect(text?.strings).toEqual([`deviceId=${deviceId}`]);
+      const place = of("SRV").find(({ name }) => name === instance);
+      expect([8081, scene.port]).toContain(place?.port);
+      // A name resolvers look up by mDNS, and an IPv4 address behind it.
+      expect(place?.target).toBe(`${deviceId}.local`);
+      expect(of("A").find(({ name }) => name === place?.target)?.address).toBe("10.99.0.1");
+    }
+    expect(new Set(of("SRV").map(({ port }) => port)).size).toBe(2);
+    expect(of("28")).toEqual([]);
+  });
+
+  it("are found by our own controller, which then talks with them", () => {
+    for (const found of [scene.discovered, scene.discoveredOn]) {
+      expect(found).toHaveLength(2);
+      expect(found.map(({ port }) => port).sort()).toEqual([8081, scene.port].sort());
+      for (const device of found) {
+        expect(device).toMatchObject({ host: "10.99.0.1", origin: "discovered", status: "ready" });
+        expect(device.id).toBe(device.deviceId);
+        expect(device.name).toBe(device.deviceId);
+      }
+    }
+  });
+
+  it("say goodbye when the hub stops", () => {
+    const gone = scene.goodbyes.filter(({ type, name }) => type === "PTR" && name === service);
+    expect(new Set(gone.map(({ target }) => target)).size).toBe(2);
+    expect(scene.exit).toBe(0);
+  });
+});
+
+it.skipIf(!isPossible)("devices of other make are found, with whatever they say of themselves", () => {
+  expect(scene.phones.toSorted((a, b) => (a.name < b.name ? -1 : 1))).toMatchObject([
+    { name: "Mountain-A1B2C3D4", host: "10.99.0.10", port: 8080, id: "10.99.0.10:8080" },
+    { name: "River-00000002", host: "10.99.0.11", port: 8080, id: "10.99.0.11:8080" },
+    { name: "oak-0b51", host: "10.99.0.10", port: 8081, id: "oak-0b51", deviceId: "oak-0b51" },
+  ]);
+});
