@@ -3,7 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -91,9 +91,14 @@ export function installSystemPackages(packages, what) {
   if (!result.ok) stop(`${result.output}\nInstalling ${what} failed. Try by hand: ${command}`);
 }
 
+/** Whether a command is on the path: running it would make each start wait for it. */
+function isInstalled(command) {
+  const places = (process.env.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
+  return places.some((folder) => existsSync(join(folder, command)));
+}
+
 export function installFfmpeg() {
-  if (run("ffmpeg", ["-version"]).missing || run("ffprobe", ["-version"]).missing)
-    installSystemPackages(["ffmpeg"], "ffmpeg");
+  if (!isInstalled("ffmpeg") || !isInstalled("ffprobe")) installSystemPackages(["ffmpeg"], "ffmpeg");
 }
 
 function sources(folder) {

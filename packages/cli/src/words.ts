@@ -41,6 +41,12 @@ export function harmless(text: string): string {
   });
 }
 
+/** `640x480 at 30 fps`; of streams nobody has looked at the rate (and the size) may not be known yet. */
+export function pictureText(resolution: string | null | undefined, fps: number | null | undefined): string {
+  if (resolution === null || resolution === undefined) return "";
+  return fps ? `${resolution} at ${fps} fps` : resolution;
+}
+
 export function bytesText(bytes: number): string {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let value = bytes;

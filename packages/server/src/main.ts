@@ -170,8 +170,9 @@ function urlsOf({ host, port, secure }: BoundAddress): string[] {
 }
 
 function describeCamera(camera: CameraView): string {
-  const mode =
-    camera.mode && `${camera.mode.width}x${camera.mode.height} ${camera.mode.fps} fps ${camera.mode.format}`;
+  // The rate of a network stream nobody has looked at yet is not known.
+  const rate = camera.mode?.fps ? ` ${camera.mode.fps} fps` : "";
+  const mode = camera.mode && `${camera.mode.width}x${camera.mode.height}${rate} ${camera.mode.format}`;
   const status =
     camera.status === "CONNECTED"
       ? undefined

@@ -5,7 +5,7 @@ import { type Command, Option } from "commander";
 import { cameraHelp } from "../camera-names.ts";
 import { withHub } from "../context.ts";
 import type { Io } from "../io.ts";
-import { table } from "../words.ts";
+import { pictureText, table } from "../words.ts";
 
 interface SetOptions {
   readonly name?: string;
@@ -45,7 +45,7 @@ export function addCameraSettings(cameras: Command, io: Io): void {
             : await connection.call("set_camera_settings", { device, ...change });
         const { mode, current_mode } = settings;
         const modeText = (one: typeof mode): string =>
-          one === null ? "not known yet" : `${one.format} ${one.resolution} at ${one.fps} fps`;
+          one === null ? "not known yet" : `${one.format} ${pictureText(one.resolution, one.fps)}`;
         const differs = JSON.stringify(mode) !== JSON.stringify(current_mode) && current_mode !== null;
         print(settings, () =>
           [

@@ -9,7 +9,7 @@ import { CommandError } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { connect } from "../target.ts";
 import { durationOf } from "../times.ts";
-import { countText, harmless, timeText } from "../words.ts";
+import { countText, harmless, pictureText, timeText } from "../words.ts";
 
 interface Options {
   readonly simple?: true;
@@ -99,10 +99,9 @@ async function monitor({ duration }: Options, following: Following): Promise<voi
   client.on("camera_status_update", (update) => {
     count++;
     printLine(update, () => {
-      const picture =
-        update.resolution === undefined ? "" : `  ${update.resolution} at ${String(update.fps)} fps`;
+      const picture = pictureText(update.resolution, update.fps);
       const time = style.dim(timeText(update.timestamp ?? new Date().toISOString()));
-      const what = `${update.device} -> ${update.status}${picture}  (${update.event ?? "change"})`;
+      const what = `${update.device} -> ${update.status}${picture && `  ${picture}`}  (${update.event ?? "change"})`;
       return `${time}  ${harmless(what)}\n`;
     });
   });

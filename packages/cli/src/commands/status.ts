@@ -5,7 +5,16 @@ import type { Command } from "commander";
 import { type Context, withHub } from "../context.ts";
 import type { Io } from "../io.ts";
 import { stateText } from "../style.ts";
-import { aboutText, bytesText, countText, durationText, harmless, spanText, timeText } from "../words.ts";
+import {
+  aboutText,
+  bytesText,
+  countText,
+  durationText,
+  harmless,
+  pictureText,
+  spanText,
+  timeText,
+} from "../words.ts";
 
 type Camera = ResultOf<"get_camera_list">["cameras"][number];
 type Schedule = ResultOf<"get_scheduled_recordings">["schedules"][number];
@@ -176,9 +185,9 @@ function camerasOf(cameras: readonly Camera[]): string {
 function cameraLine(camera: Camera, all: readonly Camera[], style: Context["style"]): string {
   const width = Math.max(...all.map(({ device }) => device.length));
   const stateWidth = Math.max(...all.map(({ status }) => status.length));
-  const picture = camera.resolution === null ? "" : `  ${camera.resolution} at ${camera.fps} fps`;
+  const picture = pictureText(camera.resolution, camera.fps);
   const state = stateText(style, camera.status) + " ".repeat(stateWidth - camera.status.length);
-  return `${camera.device.padEnd(width)}  ${state}${picture}  ${harmless(camera.name)}`;
+  return `${camera.device.padEnd(width)}  ${state}${picture && `  ${picture}`}  ${harmless(camera.name)}`;
 }
 
 function diskOf({ storage, disk_total_gb, disk_percent }: Report): string {

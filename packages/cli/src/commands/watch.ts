@@ -5,7 +5,7 @@
 import { stripVTControlCharacters } from "node:util";
 import type { CameraObject } from "@ocelli/protocol/camera-service";
 import type { Following } from "../context.ts";
-import { harmless, timeText, widthOf } from "../words.ts";
+import { harmless, pictureText, timeText, widthOf } from "../words.ts";
 import { cameraTable } from "./cameras.ts";
 
 /** Changes come in groups; what a terminal shows faster nobody sees. */
@@ -127,10 +127,10 @@ function lineOf({
   current_file,
   error_message,
 }: CameraObject): string {
-  const picture = resolution === null ? "" : `  ${resolution} at ${fps} fps`;
+  const picture = pictureText(resolution, fps);
   const file = recording ? `  recording ${current_file ?? ""}` : "";
   const why = error_message === undefined ? "" : `: ${error_message}`;
-  return harmless(`${device}  ${status}${picture}  ${name}${file}${why}`);
+  return harmless(`${device}  ${status}${picture && `  ${picture}`}  ${name}${file}${why}`);
 }
 
 /** Ends early with `unless`, however that ends. */
