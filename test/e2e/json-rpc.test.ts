@@ -184,6 +184,7 @@ describe("JSON-RPC 2.0", () => {
 
   it("closes on a message of more than 1 MiB with 1009, and takes one of that size", async () => {
     await using rpc = await connect();
+    await rpc.result("authenticate", { auth_token: adminKey });
     const head = '{"jsonrpc":"2.0","id":1,"method":"echo","params":["';
     const fits = `${head}${"x".repeat(1024 * 1024 - head.length - 3)}"]}`;
     expect(await rpc.answerTo(fits)).toMatchObject({ id: 1 });

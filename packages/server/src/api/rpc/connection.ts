@@ -3,15 +3,17 @@
  * client is and what it speaks is in the session; sending is the outbox's.
  *
  * Invariants: at most `maxInFlight` requests run; while they do, the socket is paused and the client's own
- * connection waits. No message, however formed, ends the process or another connection.
+ * connection waits. No message, however formed, ends the process or another connection. However much a client asks
+ * at once, others have a turn every `turnMs`.
  */
-import type { Writable } from "node:stream";
+import type { Duplex } from "node:stream";
+import { setImmediate } from "node:timers/promises";
 import { closeCodes, maxMessageBytes } from "@ocelli/protocol/camera-service";
 import type { WebSocket } from "ws";
 import type { Clock } from "../../clock/clock.ts";
 import type { Log } from "../../log/log.ts";
 import { answerOf } from "./answer.ts";
-import type { Dispatcher } from "./dispatcher.ts";
+import type { Answer, Dispatcher } from "./dispatcher.ts";
 import type { Outgoing } from "./frame.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 import { type Member, readMessage } from "./message.ts";
@@ -33,6 +35,10 @@ export interface ConnectionLimits {
   readonly closeWithinMs: number;
   /** After this long without a request the client is told the state of each camera. Default 1000. */
   readonly quietMs: number;
+  /** After so much work for one client those who wait have their turn. Default 10. */
+  readonly turnMs: number;
+  /** Of a message that has not arrived yet, from a client that has not shown who it is. Default 64 KiB. */
+  readonly strangerBytes: number;
 }
 
 export const defaultConnectionLimits: ConnectionLimits = {
@@ -43,12 +49,14 @@ export const defaultConnectionLimits: ConnectionLimits = {
   pongWithinMs: 10_000,
   closeWithinMs: 2000,
   quietMs: 1000,
+  turnMs: 10,
+  strangerBytes: 64 * 1024,
 };
 
 export interface ConnectionOptions {
   readonly socket: WebSocket;
   /** What `socket` speaks through. */
-  readonly transport: Writable;
+  readonly transport: Duplex;
   readonly session: Session;
   readonly dispatcher: Dispatcher;
   readonly heartbeat: Heartbeat;
@@ -80,6 +88,14 @@ export class Connection {
   /** Called when little enough waits to be sent. */
   #waiting: (() => void)[] | undefined;
   #inFlight = 0;
+  /** Time spent on this client since others had their turn. */
+  #busyUs = 0;
+  /** While others have their turn. */
+  #yields = false;
+  /** While a part of a batch has not begun, since others have their turn. */
+  #isAmidBatch = false;
+  /** Bytes since the last whole message of a client that has not shown who it is. */
+  #strangerBytes = 0;
   #cancelQuiet: (() => void) | undefined;
   /** What had been sent when the ping went that no pong has answered yet. */
   #progressAtPing: number | undefined;
@@ -158,6 +174,29 @@ export class Connection {
     return new Promise((resolve) => waiting.push(resolve));
   }
 
+  /**
+   * Bounds what is kept of a message that is not there yet, until the client has shown who it is: anybody can have a
+   * thousand of them.
+   */
+  watchStranger(transport: Duplex): void {
+    const count = (chunk: Buffer): void => {
+      this.#strangerBytes += chunk.length;
+      if (this.session.identity !== undefined) transport.off("data", count);
+      // What still comes until the other end closes is not kept.
+      else if (this.#isTooLong(this.#strangerBytes)) transport.removeAllListeners("data").resume();
+    };
+    transport.on("data", count);
+  }
+
+  /** Parts from a client that has not shown who it is, nor is about to, for more than such a one may send at once. */
+  #isTooLong(bytes: number): boolean {
+    const { identity, gate } = this.session;
+    if (bytes <= this.#limits.strangerBytes) return false;
+    if (identity !== undefined || gate.opened !== undefined) return false;
+    this.#end(closeCodes.tooBig, "Message too big: authenticate first");
+    return true;
+  }
+
   /** Idempotent; resolves when the socket is closed, cut if the other end does not answer. */
   close(code: number, reason: string): Promise<void> {
     this.#end(code, reason);
@@ -167,6 +206,7 @@ export class Connection {
   #receive(data: Buffer | ArrayBuffer | Buffer[]): void {
     this.#cancelQuiet?.();
     this.#cancelQuiet = undefined;
+    this.#strangerBytes = 0;
     if (this.#closing) return;
     const bytes = Array.isArray(data)
       ? Buffer.concat(data)
@@ -177,6 +217,7 @@ export class Connection {
       this.#end(closeCodes.tooBig, "Message too big");
       return;
     }
+    if (this.#isTooLong(bytes.length)) return;
     const text = bytes.toString("utf8");
     if (this.#inbox === undefined && this.#mayTakeUp()) {
       this.#handle(text);
@@ -188,7 +229,8 @@ export class Connection {
   }
 
   #mayTakeUp(): boolean {
-    return !this.#closing && this.#inFlight < this.#limits.maxInFlight && !this.#outbox.isFull;
+    if (this.#closing || this.#yields || this.#isAmidBatch) return false;
+    return this.#inFlight < this.#limits.maxInFlight && !this.#outbox.isFull;
   }
 
   /** Begins what may run now, and lets the socket read on only when nothing is left over. */
@@ -204,9 +246,28 @@ export class Connection {
   }
 
   #handle(text: string): void {
+    const beganMonoUs = this.#clock.monoUs();
     const message = readMessage(text);
-    if (message.kind === "single") void this.#handleSingle(message.member);
-    else void this.#handleBatch(message.members);
+    if (message.kind === "batch") {
+      void this.#handleBatch(message.members);
+      return;
+    }
+    void this.#handleSingle(message.member);
+    if (this.#isTiredAfter(beganMonoUs)) void this.#letOthers().then(() => this.#takeUp());
+  }
+
+  /** Counts the work since then; whether it was enough for now. */
+  #isTiredAfter(beganMonoUs: number): boolean {
+    this.#busyUs += this.#clock.monoUs() - beganMonoUs;
+    return !this.#yields && this.#busyUs >= this.#limits.turnMs * 1000;
+  }
+
+  /** Nothing further of this client is begun until those who wait had their turn. */
+  async #letOthers(): Promise<void> {
+    this.#yields = true;
+    await setImmediate();
+    this.#yields = false;
+    this.#busyUs = 0;
   }
 
   async #handleSingle(member: Member): Promise<void> {
@@ -228,9 +289,7 @@ export class Connection {
   async #handleBatch(members: readonly Member[]): Promise<void> {
     this.#inFlight += members.length;
     try {
-      const answers = await Promise.all(
-        members.map((member) => this.#dispatcher.dispatch(member, this.session, (own) => this.send(own))),
-      );
+      const answers = await Promise.all(await this.#beginAll(members));
       const responses = answers.flatMap(({ response }) => (response === undefined ? [] : [response]));
       if (responses.length > 0) this.send(JSON.stringify(responses));
       for (const { sent } of answers) sent?.();
@@ -240,6 +299,24 @@ export class Connection {
       this.#inFlight -= members.length;
       this.#takeUp();
     }
+  }
+
+  /** In their order, and nothing that came later before the last of them. */
+  async #beginAll(members: readonly Member[]): Promise<Promise<Answer>[]> {
+    const begun: Promise<Answer>[] = [];
+    for (const member of members) {
+      if (this.#closing) break;
+      const beganMonoUs = this.#clock.monoUs();
+      begun.push(this.#dispatcher.dispatch(member, this.session, (own) => this.send(own)));
+      if (!this.#isTiredAfter(beganMonoUs)) continue;
+      this.#isAmidBatch = true;
+      await this.#letOthers();
+    }
+    if (this.#isAmidBatch) {
+      this.#isAmidBatch = false;
+      this.#takeUp();
+    }
+    return begun;
   }
 
   #fault(error: unknown): void {

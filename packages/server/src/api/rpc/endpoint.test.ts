@@ -85,8 +85,8 @@ describe("JSON-RPC", () => {
   });
 
   it("closes with 1009 on a message of more than 1 MiB, and takes one just below", async () => {
-    const { connect } = await start();
-    const client = await connect();
+    const { connect, login } = await start();
+    const client = await login("viewer");
     const frame = (size: number) =>
       JSON.stringify({ jsonrpc: "2.0", id: "big", method: "ping", params: { pad: "x".repeat(size) } });
     client.send(frame(1024 * 1024 - 100));

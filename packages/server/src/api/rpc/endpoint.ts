@@ -203,6 +203,7 @@ class Endpoint implements RpcEndpoint {
     if (hasCredential(request)) {
       void session.gate.authenticating(() => this.#identify(session, request));
     }
+    if (identity === undefined) connection.watchStranger(request.socket);
     if (session.dialect.welcome) {
       connection.send(
         notification("server_welcome", {
