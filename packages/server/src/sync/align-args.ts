@@ -37,13 +37,21 @@ export function encodeArgs(
 
 const tile = { width: 640, height: 360 } as const;
 
-/** Tiles in as square a grid as can be, each with its own proportions on black. */
-export function previewArgs(sources: readonly string[], target: string, threads: number): string[] {
+/**
+ * Tiles in as square a grid as can be, each with its own proportions on black. All get one rate: of several, ffmpeg
+ * would take the time scale for the rate, and make a million frames a second.
+ */
+export function previewArgs(
+  sources: readonly string[],
+  target: string,
+  fps: number,
+  threads: number,
+): string[] {
   const columns = Math.ceil(Math.sqrt(sources.length));
   const { width, height } = tile;
   const scaled = sources.map(
     (_source, i) =>
-      `[${i}:v]setpts=PTS-STARTPTS,scale=${width}:${height}:force_original_aspect_ratio=decrease,` +
+      `[${i}:v]setpts=PTS-STARTPTS,fps=${fps}:start_time=0,scale=${width}:${height}:force_original_aspect_ratio=decrease,` +
       `pad=${width}:${height}:(ow-iw)/2:(oh-ih)/2,setsar=1,format=yuv420p[v${i}]`,
   );
   const places = sources.map((_source, i) => `${(i % columns) * width}_${Math.floor(i / columns) * height}`);

@@ -157,10 +157,19 @@ describe("aligning a session", () => {
     await record("camera1", mjpeg, 10, 40_000);
     const aligned = await alignSession(await reportOf(["camera0", "camera1"]), parts(), {
       signal,
-      preview: false,
     });
     expect(aligned.members.map(({ frames: count }) => count)).toEqual([59, 20]);
+    // Side by side both are shown at the rate of the faster one.
+    const { frames: shown = 0, fps } = library.get("recording", aligned.preview ?? "");
+    expect(fps).toBeCloseTo(30, 0);
+    expect(Math.abs(shown - 59)).toBeLessThanOrEqual(2);
+  });
+
+  it("leaves the side-by-side view out when it is not wanted", async () => {
+    await record("camera0", mjpeg, 30, 0);
+    const aligned = await alignSession(await reportOf(["camera0"]), parts(), { signal, preview: false });
     expect(aligned.preview).toBeUndefined();
+    expect(library.page("recording", { limit: 10, offset: 0 }).total).toBe(2);
   });
 
   it("leaves nothing behind when it is given up", async () => {

@@ -55,6 +55,8 @@ export interface Aligned {
   readonly preview: string | undefined;
 }
 
+/** Frames a second of the side-by-side view, at most: the rate of its fastest member otherwise. */
+const fastestPreview = 60;
 /** How much of the work the side-by-side view is. */
 const previewShare = 0.4;
 
@@ -205,6 +207,7 @@ async function sideBySide(
   const args = previewArgs(
     entries.map((entry) => entry.path),
     path,
+    Math.min(fastestPreview, Math.max(1, ...entries.map(({ fps }) => Math.round(fps)))),
     threads(),
   );
   await run(args, `showing ${session.name} side by side`, parts, signal, longestUs, (part) =>

@@ -10,6 +10,10 @@ import type { SessionMember, SyncSession } from "./contract.ts";
 import { type ImportParts, importFile } from "./import-file.ts";
 import type { MemberChange, MemberDriver } from "./members.ts";
 
+/** A device has at least so long to accept its start, and is given up so long before the common instant. */
+const shortestArmMs = 2000;
+const letGoMs = 500;
+
 export interface DeviceDriverOptions extends ImportParts {
   readonly clockSync: Pick<ClockSync, "state">;
   /** Where files arrive before they are entries of the library; on the same file system as that. */
@@ -30,8 +34,10 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
   };
 
   return {
-    async arm(session, member, signal) {
+    async arm(session, member, closed) {
       const id = idOf(member);
+      using inTime = armedInTime(session, member);
+      const signal = AbortSignal.any([closed, inTime.signal]);
       const before = await controller.status(id, { signal }).catch((error: unknown) => {
         throw asOcelliError(error);
       });
@@ -89,6 +95,18 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
       await controller.close();
     },
   };
+
+  /** So that those who are ready can be let go before the instant when one does not answer. */
+  function armedInTime(session: SyncSession, member: SessionMember) {
+    const late = new AbortController();
+    const aheadMs = (session.startAtUs - clock.wallUs()) / 1000;
+    const cancel = clock.after(Math.max(shortestArmMs, aheadMs - letGoMs), () => {
+      const { lastError } = controller.device(idOf(member));
+      const why = lastError ?? `${member.name} has not answered.`;
+      late.abort(new OcelliError("device_unreachable", `It was not ready before the common instant. ${why}`));
+    });
+    return { signal: late.signal, [Symbol.dispose]: cancel };
+  }
 
   async function fetchFile(
     id: string,

@@ -15,6 +15,8 @@ export interface ReportParts {
   readonly nowUs: () => number;
 }
 
+/** Members stopped by hand end not quite together. */
+const earlyEndMs = 500;
 /** Points a member has in the plot. */
 const plotted = 600;
 /** Longest recording that is looked at frame by frame: a day at 60 frames/s. */
@@ -194,6 +196,17 @@ function judge(
         bad: false,
         text: `${key} lacks ${framesDropped} frame${framesDropped === 1 ? "" : "s"}; its longest time between two is ${ms(member.interval?.longestMs ?? 0)}`,
       });
+    }
+  }
+  const ends = members.flatMap(({ firstFrameAtUs, durationS }) =>
+    firstFrameAtUs === undefined || durationS === undefined ? [] : [firstFrameAtUs + durationS * 1e6],
+  );
+  const lastEndUs = Math.max(...ends);
+  for (const { key, firstFrameAtUs, durationS, frameIntervalMs = 0 } of members) {
+    if (firstFrameAtUs === undefined || durationS === undefined) continue;
+    const earlyMs = (lastEndUs - firstFrameAtUs) / 1000 - durationS * 1000;
+    if (earlyMs > earlyEndMs + frameIntervalMs) {
+      findings.push({ bad: false, text: `${key} ends ${(earlyMs / 1000).toFixed(1)} s before the last one` });
     }
   }
   if (skewMs !== undefined && skewMs > toleranceMs + 0.5) {

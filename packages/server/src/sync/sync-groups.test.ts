@@ -152,6 +152,12 @@ describe("a sync group", () => {
     bus.emit("recording.started", { recording: view("camera0") });
     expect(groups.session(session.id)).toMatchObject({ state: "recording" });
     expect(states(groups.session(session.id))).toEqual(["recording", "armed", "armed"]);
+    expect(groups.session(session.id).members[0]?.files).toEqual(["camera0.mp4"]);
+    const changes = told.length;
+    bus.emit("recording.progress", { recording: view("camera0") });
+    expect(told).toHaveLength(changes);
+    bus.emit("recording.progress", { recording: view("camera0", { segments: ["camera0.mp4", "more.mp4"] }) });
+    expect(groups.session(session.id).members[0]?.files).toEqual(["camera0.mp4", "more.mp4"]);
 
     const ended = await groups.end(session.id);
     expect(ended).toMatchObject({ state: "completed", endedAtUs: clock.wallUs() });
@@ -200,15 +206,17 @@ describe("a sync group", () => {
     expect(states(ended)).toEqual(["failed", "completed", "failed"]);
   });
 
-  it("tells devices of the end when its time is over", async () => {
+  it("tells devices of the end when its time is over, and lets cameras end with their last frame", async () => {
     const groups = open();
     groups.create({ name: "lab", members: [camera("camera0"), device] });
     const session = await groups.begin({ group: "lab", durationS: 10 });
     await clock.advanceAsync(14_999);
     expect(calls).not.toContain("device stopped");
-    bus.emit("recording.stopped", { recording: view("camera0", { state: "completed" }), reason: "duration" });
     await clock.advanceAsync(2);
     expect(calls).toContain("device stopped");
+    expect(calls).not.toContain("stop camera0");
+    expect(states(groups.session(session.id))).toEqual(["armed", "completed"]);
+    bus.emit("recording.stopped", { recording: view("camera0", { state: "completed" }), reason: "duration" });
     expect(groups.session(session.id).state).toBe("completed");
     expect(clock.pending).toBe(0);
   });
@@ -260,6 +268,15 @@ describe("a sync group", () => {
     after.close();
   });
 
+  it("stops a device once, whoever asks", async () => {
+    const groups = open();
+    groups.create({ name: "lab", members: [camera("camera0"), device] });
+    const { id } = await groups.begin({ group: "lab" });
+    const [one, other] = await Promise.all([groups.end(id), groups.end(id)]);
+    expect([one.state, other.state]).toEqual(["completed", "completed"]);
+    expect(calls.filter((call) => call === "device stopped")).toHaveLength(1);
+  });
+
   it("goes on with a session over a restart", async () => {
     const database = openDatabase(":memory:", syncMigrations);
     const before = open(database);
@@ -272,6 +289,7 @@ describe("a sync group", () => {
     expect(after.runningOf("lab").id).toBe(id);
     await clock.advanceAsync(16_000);
     expect(calls).toContain("device stopped");
+    bus.emit("recording.stopped", { recording: view("camera0", { state: "completed" }), reason: "duration" });
     expect(after.session(id).state).toBe("completed");
     after.close();
   });

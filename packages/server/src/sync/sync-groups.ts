@@ -56,6 +56,8 @@ export class SyncGroups {
   readonly #options: SyncGroupsOptions;
   readonly #open = new Map<string, SyncSession>();
   readonly #timers = new Map<string, () => void>();
+  /** Members being stopped. */
+  readonly #stopping = new Map<string, Promise<void>>();
   readonly #closing = new AbortController();
   readonly #stops: (() => void)[];
 
@@ -64,7 +66,8 @@ export class SyncGroups {
     const { bus, store } = options;
     for (const session of store.openSessions()) this.#open.set(session.id, session);
     this.#stops = [
-      bus.on("recording.started", ({ recording }) => this.#follow(recording, { state: "recording" })),
+      bus.on("recording.started", ({ recording }) => this.#follow(recording, recordingNow(recording))),
+      bus.on("recording.progress", ({ recording }) => this.#followFiles(recording)),
       bus.on("recording.stopped", ({ recording }) => this.#follow(recording, outcomeOf(recording))),
       bus.on("recording.failed", ({ recording, error }) =>
         this.#follow(recording, outcomeOf(recording, error.message)),
@@ -217,13 +220,7 @@ export class SyncGroups {
       throw new OcelliError("not_recording", `Session ${id} is over.`, { details: { session: id } });
     }
     this.#cancelTimer(id);
-    await Promise.all(
-      session.members.map(async (member) => {
-        if (member.state === "completed" || member.state === "failed") return;
-        const change = await this.#driver(member).stop(session, member);
-        this.#change(id, member.key, change);
-      }),
-    );
+    await Promise.all(session.members.map((member) => this.#stop(session, member)));
     const ended = this.session(id);
     // A member nobody heard of any more must not keep the session open.
     if (isOpen(ended)) this.#put(concluded(settleAll(ended), this.#options.clock.wallUs()));
@@ -300,6 +297,16 @@ export class SyncGroups {
     }
   }
 
+  /** A recording in segments has a further file now and then. */
+  #followFiles(recording: RecordingView): void {
+    for (const { members } of this.#open.values()) {
+      const member = members.find(({ recordingId }) => recordingId === recording.id);
+      if (member !== undefined && member.files.length !== recording.segments.length) {
+        this.#follow(recording, recordingNow(recording));
+      }
+    }
+  }
+
   #change(id: string, key: string, change: MemberChange): void {
     const session = this.#open.get(id);
     if (session === undefined) return;
@@ -329,6 +336,27 @@ export class SyncGroups {
     bus.emit("sync.session", { session });
   }
 
+  /** Cameras are left to end by themselves: with their last frame, not a moment before it. */
+  async #endDevices(id: string): Promise<void> {
+    const session = this.session(id);
+    const devices = session.members.filter(({ member }) => member.kind !== "camera");
+    await Promise.all(devices.map((member) => this.#stop(session, member)));
+  }
+
+  /** Once for a member, whoever asks: a device that has been stopped refuses to be stopped. */
+  #stop(session: SyncSession, member: SessionMember): Promise<void> {
+    if (member.state === "completed" || member.state === "failed") return Promise.resolve();
+    const key = `${session.id} ${member.key}`;
+    const stopping =
+      this.#stopping.get(key) ??
+      this.#driver(member)
+        .stop(session, member)
+        .then((change) => this.#change(session.id, member.key, change))
+        .finally(() => this.#stopping.delete(key));
+    this.#stopping.set(key, stopping);
+    return stopping;
+  }
+
   /** Cameras end by themselves after the duration; devices elsewhere have to be told. */
   #scheduleEnd(session: SyncSession): void {
     if (session.durationS === undefined || session.members.every(({ member }) => member.kind === "camera"))
@@ -336,8 +364,8 @@ export class SyncGroups {
     const { clock, log } = this.#options;
     const overUs = session.startAtUs + session.durationS * 1e6;
     const cancel = clock.after(Math.max(0, (overUs - clock.wallUs()) / 1000), () => {
-      this.end(session.id).catch((error: unknown) =>
-        log.error({ err: error, session: session.id }, "a sync session could not be ended"),
+      this.#endDevices(session.id).catch((error: unknown) =>
+        log.error({ err: error, session: session.id }, "the devices of a sync session could not be ended"),
       );
     });
     this.#timers.set(session.id, cancel);
@@ -347,6 +375,10 @@ export class SyncGroups {
     this.#timers.get(id)?.();
     this.#timers.delete(id);
   }
+}
+
+function recordingNow({ segments }: RecordingView): MemberChange {
+  return { state: "recording", files: [...segments] };
 }
 
 function newMember(member: SyncMember, cameras: Cameras): SessionMember {
