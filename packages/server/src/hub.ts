@@ -207,7 +207,8 @@ export class Hub {
     });
     this.#started("watch of the clock", () => clockSync.close());
     clockSync.onChange((state) => bus.emit("clock.state", { state }));
-    const health = new HealthProblems({ bus, clock });
+    const judgeClock = config.multicam.enabled || config.clock.ntpServers.length > 0;
+    const health = new HealthProblems({ bus, clock, judgeClock });
     this.#started("health", () => health.close());
     const ffmpeg = await findFfmpeg({ clock });
     signal?.throwIfAborted();
@@ -322,6 +323,7 @@ export class Hub {
     const shared = { cameras, library, storage, bus, clock };
     const snapshots = new SnapshotService({
       ...shared,
+      clockSync,
       log: log.child({ part: "snapshots" }),
       warmUpFrames: { v4l2: config.snapshots.warmUpFrames },
       ffmpeg: ffmpeg.ffmpeg,
@@ -336,6 +338,7 @@ export class Hub {
     this.#started("exports", () => exports.close());
     const recordings = new RecordingService({
       ...shared,
+      clockSync,
       events: bus,
       exports,
       journal: new RecordingJournal(`${data.state}/recordings`, log.child({ part: "journal" })),
@@ -391,7 +394,7 @@ export class Hub {
     const sessionFiles = new SessionFiles({ ...shared, ...making, sessions: sync });
     this.#started("files of sync sessions", () => sessionFiles.close());
     // Not waited for: time servers may take seconds.
-    void clockSync.refresh();
+    void clockSync.refresh().then((state) => health.judgeClock(state));
     const cameraSettings = new CameraSettingsService({
       cameras,
       log: log.child({ part: "camera settings" }),
@@ -493,7 +496,7 @@ export class Hub {
       ...cameraFamilies({ cameras, bus, views: live }),
       ...recordingFamilies({ recordings, bus, sinceUs: startedAtUs }),
       ...hubFamilies({
-        ...{ bus, storage, library, rpc, auth, webhooks, health },
+        ...{ bus, storage, library, rpc, auth, webhooks, health, clockSync },
         ...{ rings: this.#ringBudget, webSockets: upgrades },
       }),
     ]);

@@ -76,6 +76,32 @@ describe("health", () => {
     expect(told).toEqual(["warning clock_step", "ok"]);
   });
 
+  it("tells of a clock that cannot be trusted, where others must agree with it", () => {
+    const state = { synchronised: true, source: "sntp", offsetUs: 0, uncertaintyUs: 1000, reason: undefined };
+    const unsynchronised = { ...state, synchronised: false, source: "none", reason: "Nobody answered." };
+    bus.emit("clock.state", { state: unsynchronised });
+    expect(health.problems).toEqual([]);
+    health.close();
+
+    health = new HealthProblems({ bus, clock, judgeClock: true });
+    health.judgeClock(unsynchronised);
+    expect(health.problems).toMatchObject([
+      { component: "clock", code: "clock_unsynchronised", severity: "warning", message: "Nobody answered." },
+    ]);
+    bus.emit("clock.state", { state: { ...state, uncertaintyUs: 50_001 } });
+    bus.emit("clock.step", { stepUs: 1_000_000 });
+    bus.emit("clock.state", { state: { ...state, uncertaintyUs: 50_000 } });
+    // The bound the kernel keeps is no measurement.
+    bus.emit("clock.state", { state: { ...state, source: "chrony", uncertaintyUs: 400_000 } });
+    expect(told).toEqual([
+      "warning clock_unsynchronised",
+      "ok",
+      "warning clock_uncertain",
+      "warning clock_uncertain clock_step",
+      "warning clock_step",
+    ]);
+  });
+
   it("tells of captures that are interrupted repeatedly, until they hold", () => {
     interrupt();
     clock.advance(700_000);

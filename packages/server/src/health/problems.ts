@@ -3,8 +3,15 @@
  * Holds no rule of its own about cameras or space: a camera in ERROR, and space that is critical, are critical.
  */
 import type { Clock } from "../clock/clock.ts";
+import { uncertainBeyondUs } from "../clock/sync/state.ts";
 import type { EventBus } from "../events/bus.ts";
-import { type CameraView, type HealthProblem, notLookedAt, type Severity } from "../events/catalogue.ts";
+import {
+  type CameraView,
+  type ClockView,
+  type HealthProblem,
+  notLookedAt,
+  type Severity,
+} from "../events/catalogue.ts";
 
 export interface HealthProblemsOptions {
   readonly bus: EventBus;
@@ -15,6 +22,8 @@ export interface HealthProblemsOptions {
   readonly repeatedWithinMs?: number;
   /** How long a step of the wall clock is a problem. Default 10 minutes. */
   readonly clockStepMs?: number;
+  /** Whether a wall clock that is not to be trusted is a problem: where others must agree with it. Default false. */
+  readonly judgeClock?: boolean;
 }
 
 export function worstOf(problems: readonly HealthProblem[]): Severity {
@@ -64,6 +73,7 @@ export class HealthProblems {
           message: `The wall clock was set by ${(stepUs / 1e6).toFixed(3)} s. Times told before and after do not compare; check how it is synchronised.`,
         });
       }),
+      bus.on("clock.state", ({ state }) => this.judgeClock(state)),
       clock.every(15_000, () => this.#forget()),
     ];
   }
@@ -79,6 +89,31 @@ export class HealthProblems {
 
   close(): void {
     for (const stop of this.#stops.splice(0)) stop();
+  }
+
+  /** Also called with the first state there is, which is no change. */
+  judgeClock({ synchronised, source, uncertaintyUs = 0, reason }: ClockView): void {
+    if (this.#options.judgeClock !== true || this.#stops.length === 0) return;
+    const message = reason ?? "This machine's clock is not synchronised.";
+    this.#set(
+      "clock state",
+      synchronised
+        ? undefined
+        : { component: "clock", code: "clock_unsynchronised", severity: "warning", message },
+    );
+    // The bound of the kernel grows between two corrections of a healthy daemon; what servers said does not.
+    const isUncertain = synchronised && source === "sntp" && uncertaintyUs > uncertainBeyondUs;
+    this.#set(
+      "clock uncertainty",
+      isUncertain
+        ? {
+            component: "clock",
+            code: "clock_uncertain",
+            severity: "warning",
+            message: `The time servers tell the time to ${Math.round(uncertaintyUs / 1000)} ms only: starts at a common instant may be off by that much. Name nearer servers in clock.ntpServers, or ask them more often.`,
+          }
+        : undefined,
+    );
   }
 
   #camera({ id, name, status, reason, reasonCode }: CameraView): void {

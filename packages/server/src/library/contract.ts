@@ -1,5 +1,7 @@
 /** What the floors above may ask of the catalogue of finished media. Implemented in this folder. */
 
+import type { ClockStamp } from "../clock/sync/state.ts";
+
 export type MediaKind = "recording" | "snapshot";
 
 export interface MediaGap {
@@ -50,6 +52,8 @@ export interface Sidecar {
   readonly sync?:
     | { readonly sessionId: string; readonly groupName: string; readonly startAtUs: number }
     | undefined;
+  /** How far the hub's wall clock could be trusted when this was written last. */
+  readonly clock?: ClockStamp | undefined;
   readonly endReason: string | undefined;
   /** Name of the recording this file was exported from. */
   readonly exportedFrom?: string;

@@ -19,6 +19,12 @@ const gap = z.object({
 const clockStep = z.object({ atUs: timeUs, stepUs: z.number() });
 const scheduledStart = z.object({ atUs: timeUs, errorUs: z.number() });
 const sync = z.object({ sessionId: z.string(), groupName: z.string(), startAtUs: timeUs });
+const clock = z.object({
+  synchronised: z.boolean(),
+  source: z.enum(["sntp", "chrony", "ntpd", "timesyncd", "ptp", "kernel", "none"]),
+  offsetUs: z.number(),
+  uncertaintyUs: z.number().min(0).optional(),
+});
 const device = z.object({ node: z.string().optional(), busPath: z.string(), serial: z.string().optional() });
 const state = z.enum(["recording", "complete", "recovered", "failed"]);
 const timeSource = z.enum(["kernel", "arrival"]);
@@ -51,6 +57,7 @@ const written = z.strictObject({
   requestedDurationS: z.number().min(0).optional(),
   scheduledStart: scheduledStart.strict().optional(),
   sync: sync.strict().optional(),
+  clock: clock.strict().optional(),
   endReason: z.string().optional(),
   exportedFrom: z.string().optional(),
   started_at: z.string(),
@@ -86,6 +93,7 @@ const readable = z.object({
   requestedDurationS: lenient(z.number().min(0)),
   scheduledStart: lenient(scheduledStart),
   sync: lenient(sync),
+  clock: lenient(clock),
   endReason: lenient(z.string()),
   exportedFrom: lenient(z.string()),
   started_at: z.string().catch(""),
@@ -167,6 +175,9 @@ export function parseSidecar(text: string, kind: MediaKind, filename: string): S
     requestedDurationS: read.requestedDurationS,
     scheduledStart: read.scheduledStart,
     ...(read.sync === undefined ? {} : { sync: read.sync }),
+    ...(read.clock === undefined
+      ? {}
+      : { clock: { ...read.clock, uncertaintyUs: read.clock.uncertaintyUs } }),
     endReason: read.endReason,
     ...(read.exportedFrom === undefined ? {} : { exportedFrom: read.exportedFrom }),
     started_at: read.started_at === "" ? isoOfUs(read.firstFrameAtUs ?? read.createdAtUs) : read.started_at,

@@ -1,4 +1,5 @@
 /** The hub around the cameras as metrics: disk, library, connections, events, clock, credentials, webhooks, problems. */
+import type { ClockSync } from "../clock/sync/state.ts";
 import type { EventBus } from "../events/bus.ts";
 import type { HealthProblem } from "../events/catalogue.ts";
 import type { MediaKind, StorageState } from "../library/contract.ts";
@@ -22,6 +23,7 @@ export interface HubMetricsOptions {
     }[];
   };
   readonly health: { readonly problems: readonly HealthProblem[] };
+  readonly clockSync: Pick<ClockSync, "state">;
 }
 
 /** Since the start. */
@@ -37,7 +39,7 @@ export interface DroppedConnections {
 const kinds: readonly MediaKind[] = ["recording", "snapshot"];
 
 export function hubFamilies(options: HubMetricsOptions): Family[] {
-  const { bus, storage, library, rings, webSockets, rpc, auth, webhooks, health } = options;
+  const { bus, storage, library, rings, webSockets, rpc, auth, webhooks, health, clockSync } = options;
   const events = new Tally();
   const deleted = new Tally(kinds);
   let clockSteps = 0;
@@ -137,6 +139,21 @@ export function hubFamilies(options: HubMetricsOptions): Family[] {
       ...{ name: "ocelli_clock_steps_total", type: "counter" },
       help: "Times the wall clock was set.",
       read: () => single(clockSteps),
+    },
+    {
+      ...{ name: "ocelli_clock_synchronised", type: "gauge" },
+      help: "1 while the wall clock is kept right, or its error has been measured of late.",
+      read: () => single(clockSync.state.synchronised ? 1 : 0),
+    },
+    {
+      ...{ name: "ocelli_clock_offset_seconds", type: "gauge" },
+      help: "True time minus the wall clock, as far as it is known.",
+      read: () => single(clockSync.state.offsetUs / 1e6),
+    },
+    {
+      ...{ name: "ocelli_clock_uncertainty_seconds", type: "gauge" },
+      help: "The offset is right to within this; NaN when nobody knows.",
+      read: () => single((clockSync.state.uncertaintyUs ?? Number.NaN) / 1e6),
     },
     {
       ...{ name: "ocelli_webhook_deliveries_total", type: "counter", labels: ["receiver", "outcome"] },

@@ -4,6 +4,7 @@
  */
 import { basename, join } from "node:path";
 import type { Clock } from "../clock/clock.ts";
+import { type ClockSync, stampOf } from "../clock/sync/state.ts";
 import type { Library, Sidecar } from "../library/contract.ts";
 import { defaultStem, stemOf } from "../library/names.ts";
 import type { Fragment } from "../media/fragment.ts";
@@ -18,6 +19,7 @@ export interface BookkeeperParts {
   readonly library: Library;
   readonly journal: RecordingJournal;
   readonly clock: Clock;
+  readonly clockSync?: Pick<ClockSync, "state"> | undefined;
   readonly camera: CameraLink;
 }
 
@@ -165,6 +167,8 @@ export class Bookkeeper implements RecorderHost {
     const facts = this.#facts.get(basename(segment.path));
     if (facts === undefined) return;
     const end = { state, nowUs: this.#parts.clock.wallUs(), ...(reason === undefined ? {} : { reason }) };
-    await this.#parts.library.put(buildSidecar(this.#entry, facts, contentOf(segment), end));
+    const { library, clockSync } = this.#parts;
+    const clock = clockSync === undefined ? undefined : stampOf(clockSync.state);
+    await library.put(buildSidecar(this.#entry, facts, { ...contentOf(segment), clock }, end));
   }
 }

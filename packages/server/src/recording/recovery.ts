@@ -140,6 +140,7 @@ async function recoverSegment(
         gaps: [...earlier, ...file.gaps],
         droppedFrames: file.droppedFrames + earlier.reduce((sum, gap) => sum + gap.missingFrames, 0),
         clockSteps: before?.clockSteps ?? [],
+        clock: before?.clock,
       };
       await library.put(buildSidecar(entry, facts, known, { state: "recovered", reason: crashed, nowUs }));
       break;

@@ -2,6 +2,7 @@
 
 import { basename } from "node:path";
 import { rateOf } from "../capture/rate.ts";
+import type { ClockStamp } from "../clock/sync/state.ts";
 import type { MediaGap, Sidecar } from "../library/contract.ts";
 import { isoOfUs } from "../library/sidecar.ts";
 import type { CameraFacts } from "./camera-facts.ts";
@@ -20,6 +21,8 @@ export interface SegmentContent {
   readonly droppedFrames: number;
   readonly gaps: readonly MediaGap[];
   readonly clockSteps: readonly ClockStep[];
+  /** Unknown where the hub that wrote it is gone. */
+  readonly clock?: ClockStamp | undefined;
 }
 
 export function contentOf(segment: Segment): SegmentContent {
@@ -78,6 +81,7 @@ export function buildSidecar(
         ? undefined
         : { atUs: entry.startAtUs, errorUs: firstFrameAtUs - entry.startAtUs },
     ...(entry.sync === undefined ? {} : { sync: entry.sync }),
+    ...(content.clock === undefined ? {} : { clock: content.clock }),
     endReason: end.reason,
     started_at: isoOfUs(startedAtUs),
     stopped_at:

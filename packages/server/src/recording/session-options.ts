@@ -1,6 +1,7 @@
 /** What a recording needs around it, and what may be set. */
 import type { Cameras } from "../cameras/contract.ts";
 import type { Clock } from "../clock/clock.ts";
+import type { ClockSync } from "../clock/sync/state.ts";
 import type { EventBus } from "../events/bus.ts";
 import type { Library, StorageGuard } from "../library/contract.ts";
 import type { Log } from "../log/log.ts";
@@ -14,6 +15,8 @@ export interface SessionParts {
   readonly storage: StorageGuard;
   readonly journal: RecordingJournal;
   readonly clock: Clock;
+  /** Whose word about the clock goes into sidecars. */
+  readonly clockSync?: Pick<ClockSync, "state">;
   readonly events: EventBus;
   readonly log: Log;
   /** For `mkv` and `ts`. */

@@ -71,7 +71,13 @@ export class RecordingSession {
       budgetBytes: options.budgetBytes ?? 64 * 2 ** 20,
       retryMs: options.retryMs ?? 2000,
     });
-    this.#books = new Bookkeeper(entry, { library, journal, clock, camera: this.#camera });
+    this.#books = new Bookkeeper(entry, {
+      library,
+      journal,
+      clock,
+      clockSync: parts.clockSync,
+      camera: this.#camera,
+    });
     this.#recorder = new Recorder(this.#recorderOptions());
     // Nobody may be waiting for the start any more when it fails.
     this.#started.promise.catch(() => undefined);

@@ -8,6 +8,7 @@
 import { codeOf, messageOf, OcelliError } from "@ocelli/protocol";
 import type { Camera, Cameras } from "../cameras/contract.ts";
 import type { Clock } from "../clock/clock.ts";
+import { type ClockSync, stampOf } from "../clock/sync/state.ts";
 import type { EventBus } from "../events/bus.ts";
 import type { CameraView } from "../events/catalogue.ts";
 import type { Library, MediaEntry, Sidecar, StorageGuard } from "../library/contract.ts";
@@ -28,6 +29,8 @@ export interface SnapshotOptions {
   readonly storage: StorageGuard;
   readonly bus: EventBus;
   readonly clock: Clock;
+  /** Whose word about the clock goes into sidecars. */
+  readonly clockSync?: Pick<ClockSync, "state">;
   readonly log: Log;
   /**
    * Frames skipped after a capture had to be started, by kind of camera. Defaults: 5 for `v4l2`, whose exposure and
@@ -113,7 +116,11 @@ export class SnapshotService implements Snapshots {
         format,
       );
       const filename = reserved;
-      const sidecar = describePicture(camera.view(), filename, format, image, source, clock.wallUs());
+      const { clockSync } = this.#options;
+      const sidecar = {
+        ...describePicture(camera.view(), filename, format, image, source, clock.wallUs()),
+        ...(clockSync === undefined ? {} : { clock: stampOf(clockSync.state) }),
+      };
       const path = `${library.folder("snapshot")}/${filename}`;
       const written = writeFileAtomic(path, image.bytes, { sync: this.#options.sync ?? true }).catch(
         (error: unknown) => {

@@ -6,7 +6,7 @@ import { messageOf } from "@ocelli/protocol";
 import type { Clock } from "../clock.ts";
 import { readKernelClock } from "./kernel.ts";
 import { measureOffset, type NtpMeasurement, type NtpServer, nameOf, type SntpOptions } from "./sntp.ts";
-import type { ClockState, ClockSync } from "./state.ts";
+import { type ClockState, type ClockSync, uncertainBeyondUs } from "./state.ts";
 
 export interface ClockSyncOptions {
   readonly clock: Clock;
@@ -155,6 +155,10 @@ export class SystemClockSync implements ClockSync {
   }
 }
 
+function isUncertain({ uncertaintyUs = 0 }: ClockState): boolean {
+  return uncertaintyUs > uncertainBeyondUs;
+}
+
 /** Whether it is news: small changes of the figures are not. */
 function differs(a: ClockState, b: ClockState): boolean {
   const doubled = (x: number | undefined, y: number | undefined): boolean =>
@@ -164,6 +168,7 @@ function differs(a: ClockState, b: ClockState): boolean {
     a.source !== b.source ||
     a.reason !== b.reason ||
     Math.abs(a.offsetUs - b.offsetUs) > 1000 ||
+    isUncertain(a) !== isUncertain(b) ||
     doubled(a.uncertaintyUs, b.uncertaintyUs)
   );
 }

@@ -17,6 +17,9 @@ export interface ClockState {
   readonly reason: string | undefined;
 }
 
+/** What MultiCam promises between devices (spec section 9.3): a clock less sure than this is worth a warning. */
+export const uncertainBeyondUs = 50_000;
+
 /** What rooms above need of it. Implemented by `clock-sync.ts`. */
 export interface ClockSync {
   readonly state: ClockState;
