@@ -5,8 +5,9 @@
 
 export const masked = "***";
 
-// Greedy up to the last `@` before the path, because passwords with a bare `@` or `:` are common.
-const userInfo = /([a-z][a-z0-9+.-]*:\/\/)[^\s/?#"'<>]*@/gi;
+// Greedy up to the last `@` before the path, because passwords with a bare `@` or `:` are common. The scheme is bounded, or a long
+// text of letters would take time by the square of its length.
+const userInfo = /([a-z][a-z0-9+.-]{0,30}:\/\/)[^\s/?#"'<>]*@/gi;
 // Some cameras want their password in the path, as in `/user=admin_password=x`.
 const queryParameter =
   /((?:_(?=passw|pwd)|[?&;])(?:[\w-]*(?:password|passwd|passphrase|token|secret|signature|api[_-]?key|apikey)|pwd|pass|loginpas|auth|key|sig|streamid)=)[^&;\s"'<>#]*/gi;
