@@ -14,7 +14,7 @@ import { createHttpApp } from "./api/http-app.ts";
 import { type BoundAddress, Listener } from "./api/listener.ts";
 import { registerLiveRoutes } from "./api/live/routes.ts";
 import { registerMetricsRoutes } from "./api/metrics/routes.ts";
-import { MultiCamServer } from "./api/multicam/server.ts";
+import type { MultiCamServer } from "./api/multicam/server.ts";
 import { registerOpenRpcRoutes } from "./api/openrpc/routes.ts";
 import { registerPageRoutes } from "./api/page/routes.ts";
 import { createRpcEndpoint, rpcSocketOptions } from "./api/rpc/endpoint.ts";
@@ -24,8 +24,6 @@ import { Accounts } from "./auth/accounts.ts";
 import { AnonymousAccess } from "./auth/anonymous.ts";
 import { Authenticator, type CredentialKind } from "./auth/authenticator.ts";
 import { apiKeyCredentials, tokenCredentials } from "./auth/credentials.ts";
-import { ExternalKeys } from "./auth/external-keys.ts";
-import { externalTokenCredentials } from "./auth/external-tokens.ts";
 import { ApiKeys, keyMigrations } from "./auth/keys.ts";
 import { Logins } from "./auth/logins.ts";
 import { Networks } from "./auth/networks.ts";
@@ -56,7 +54,6 @@ import { EventBus } from "./events/bus.ts";
 import type { CameraView } from "./events/catalogue.ts";
 import { ExternalStreams } from "./external-streams/external-streams.ts";
 import { networkFinder } from "./external-streams/network-finder.ts";
-import { onvifFinder } from "./external-streams/onvif-finder.ts";
 import { externalStreamMigrations, externalStreamStore } from "./external-streams/store.ts";
 import { probeStream } from "./external-streams/stream-probe.ts";
 import { type StreamFinder, StreamSearch } from "./external-streams/stream-search.ts";
@@ -74,7 +71,6 @@ import { cameraFamilies } from "./metrics/camera-metrics.ts";
 import { hubFamilies } from "./metrics/hub-metrics.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { recordingFamilies } from "./metrics/recording-metrics.ts";
-import { Advertisement } from "./multicam/advertise.ts";
 import { CameraDevice, type CameraDeviceOptions } from "./multicam/device.ts";
 import { deviceIdMigrations, deviceIdOf } from "./multicam/device-ids.ts";
 import { UploadQueue, uploadMigrations } from "./multicam/uploads/upload-queue.ts";
@@ -88,12 +84,13 @@ import { Schedules } from "./recording/schedules.ts";
 import { WarmCaptures } from "./recording/warm-captures.ts";
 import { connectionsWithin, openFilesLimit } from "./service/open-files.ts";
 import { ServiceNotifier } from "./service/service-notifier.ts";
+import { giveBackSpareMemory } from "./service/spare-memory.ts";
 import { SnapshotService } from "./snapshots/snapshots.ts";
 import { createDataDir, lockDataDir } from "./store/data-dir.ts";
 import { type Database, openDatabase } from "./store/database.ts";
 import { hasReserve, makeReserve } from "./store/reserve.ts";
 import { cameraDriver } from "./sync/camera-member.ts";
-import { deviceDriver } from "./sync/device-member.ts";
+import { deviceDriverWhenNeeded } from "./sync/device-driver.ts";
 import { SessionFiles } from "./sync/session-files.ts";
 import { syncMigrations, syncStore } from "./sync/store.ts";
 import { SyncGroups } from "./sync/sync-groups.ts";
@@ -103,6 +100,8 @@ import { Webhooks, webhookMigrations } from "./webhooks/webhooks.ts";
 /**
  * The composition root: the one place that knows the configuration and builds every part. `start()` reads as the
  * list of parts in start order; `close()` runs the list of what was started backwards (docs/lifecycle.md).
+ *
+ * What only some hubs need is imported where the settings ask for it, and costs the others no memory.
  */
 
 export interface HubOptions {
@@ -242,7 +241,7 @@ export class Hub {
     const auth = new Authenticator({
       kinds: [
         tokenCredentials(tokens, users, keys),
-        ...this.#externalTokens(),
+        ...(await this.#externalTokens()),
         apiKeyCredentials(keys, users),
       ],
       anonymous: new AnonymousAccess(config.anonymous),
@@ -381,7 +380,10 @@ export class Hub {
     this.#started("continuous recording", () => continuous.close());
     continuous.start();
     const making = { folder: `${data.recordings}/.sync`, ffmpeg: ffmpeg.ffmpeg, ffprobe: ffmpeg.ffprobe };
-    const devices = deviceDriver({ ...shared, ...making, clockSync, log: log.child({ part: "sync" }) });
+    const devices = deviceDriverWhenNeeded({
+      ...{ ...shared, ...making, clockSync },
+      log: log.child({ part: "sync" }),
+    });
     this.#started("devices of sync groups", () => devices.close());
     const sync = new SyncGroups({
       store: syncStore(database),
@@ -403,7 +405,7 @@ export class Hub {
 
     externalStreams.start({ cameras, recordings });
     const streamSearch = new StreamSearch({
-      finders: streamFinders(config, clock),
+      finders: await streamFinders(config, clock),
       ...{ store: streamStore, bus, clock, log: streamLog },
     });
     this.#started("search for streams", () => streamSearch.close());
@@ -538,8 +540,9 @@ export class Hub {
     const addresses = await listener.open();
     // Last, so that a start that fails does not make a key nobody gets to see.
     keys.ensureAdmin(config.adminKey, this.#announceKey);
-    this.#advertise(multicam, addresses);
+    await this.#advertise(multicam, addresses);
     ready = true;
+    this.#started("spare memory", giveBackSpareMemory({ clock }));
     this.#service.ready(`Serving ${cameras.views().length} camera(s)`);
     bus.emit("system.startup", { version });
     this.#log.info({ version, ffmpeg: ffmpeg.version, dataDir: data.root, addresses }, "the hub is ready");
@@ -585,6 +588,7 @@ export class Hub {
       const made = device(camera);
       return made === undefined ? [] : [{ device: made, host: "0.0.0.0", port }];
     });
+    const { MultiCamServer } = await import("./api/multicam/server.ts");
     const server = new MultiCamServer({
       ...{ uploads, clock: shared.clock, log, deviceType: config.deviceType },
       networks: new Networks(config.networks),
@@ -597,8 +601,9 @@ export class Hub {
   }
 
   /** Tells the network of the MultiCam devices, where the settings want that. */
-  #advertise(multicam: MultiCamServer | undefined, addresses: readonly BoundAddress[]): void {
+  async #advertise(multicam: MultiCamServer | undefined, addresses: readonly BoundAddress[]): Promise<void> {
     if (multicam === undefined || !this.#config.multicam.advertise) return;
+    const { Advertisement } = await import("./multicam/advertise.ts");
     const log = this.#log.child({ part: "multicam" });
     const { shared } = multicam;
     const reachable = addresses.find(({ host, secure }) => !secure && !/^(127\.|::1$|localhost$)/.test(host));
@@ -665,10 +670,12 @@ export class Hub {
   }
 
   /** Of an identity provider, where the settings name one. */
-  #externalTokens(): CredentialKind[] {
+  async #externalTokens(): Promise<CredentialKind[]> {
     const { url, issuer, audience, roleClaim, camerasClaim } = this.#config.auth.jwks;
     if (url === undefined || issuer === undefined || audience === undefined) return [];
     const clock = this.#clock;
+    const { ExternalKeys } = await import("./auth/external-keys.ts");
+    const { externalTokenCredentials } = await import("./auth/external-tokens.ts");
     const keys = new ExternalKeys({ url, clock, log: this.#log.child({ part: "identity provider" }) });
     this.#started("identity provider", () => keys.close());
     return [externalTokenCredentials({ keys, issuer, audience, roleClaim, camerasClaim, clock })];
@@ -709,12 +716,13 @@ function localProviders(config: Config, clock: Clock, log: Log) {
   return [v4l2];
 }
 
-function streamFinders({ discovery }: Config, clock: Clock): StreamFinder[] {
+async function streamFinders({ discovery }: Config, clock: Clock): Promise<StreamFinder[]> {
   const { onvif, skydio, generic } = discovery;
   const scan = { clock, timeoutMs: discovery.timeoutSeconds * 1000 };
   const finders: StreamFinder[] = [];
   if (onvif.enabled) {
     const timeoutMs = onvif.timeoutSeconds * 1000;
+    const { onvifFinder } = await import("./external-streams/onvif-finder.ts");
     finders.push(onvifFinder({ clock, timeoutMs, interfaces: onvif.interfaces }));
   }
   if (skydio.networks.length > 0) {

@@ -4,7 +4,6 @@
  */
 
 import { type Role, roles } from "@ocelli/protocol/camera-service";
-import { jwtVerify, SignJWT } from "jose";
 import { z } from "zod";
 import type { Clock } from "../clock/clock.ts";
 import type { Issuer } from "./identity.ts";
@@ -47,6 +46,9 @@ export interface TokenWishes {
 const leewayS = 5;
 const algorithm = "HS256";
 
+/** Loaded with the first token: many hubs have none. */
+const jose = () => import("jose");
+
 export class Tokens {
   readonly #secret: Uint8Array;
   readonly #clock: Clock;
@@ -60,6 +62,7 @@ export class Tokens {
     const nowS = Math.floor(this.#clock.wallUs() / 1e6);
     const exp = nowS + Math.max(1, Math.floor(wishes.lifetimeS));
     const { userId, role, cameras, version, by, authTimeS } = wishes;
+    const { SignJWT } = await jose();
     const token = await new SignJWT({
       user_id: userId,
       role,
@@ -79,6 +82,7 @@ export class Tokens {
   /** What a token says, when it was signed here and has not ended; all other tokens are alike. */
   async verify(token: string): Promise<TokenClaims | undefined> {
     const nowUs = this.#clock.wallUs();
+    const { jwtVerify } = await jose();
     try {
       const { payload } = await jwtVerify(token, this.#secret, {
         algorithms: [algorithm],

@@ -1,6 +1,7 @@
+import { createRequire } from "node:module";
 import { messageOf } from "@ocelli/protocol";
 import { pino } from "pino";
-import pretty from "pino-pretty";
+import type { PinoPretty } from "pino-pretty";
 import type { Log } from "./log.ts";
 import { LogFile, type LogFileOptions } from "./log-file.ts";
 import { lineMask } from "./mask-line.ts";
@@ -31,7 +32,7 @@ export function createLogger({ level, terminal, secrets = [], file }: LoggerOpti
   // Nobody reads what is written to a terminal that has been closed.
   stderr.on("error", () => undefined);
   const console = terminal
-    ? pretty({
+    ? prettyPrinter()({
         destination: stderr,
         colorize: process.env.NO_COLOR === undefined,
         ignore: "pid,hostname",
@@ -63,4 +64,9 @@ export function createLogger({ level, terminal, secrets = [], file }: LoggerOpti
     });
   }
   return { log, close: async () => logFile?.close() };
+}
+
+/** Loaded where there is a terminal. */
+function prettyPrinter(): typeof PinoPretty {
+  return createRequire(import.meta.url)("pino-pretty");
 }

@@ -181,6 +181,7 @@ export class NodeQueries {
 function startWorker(): Worker {
   const file = import.meta.url.endsWith(".ts") ? "./ioctl.worker.ts" : "./ioctl.worker.js";
   return new Worker(new URL(file, import.meta.url), {
-    resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 2 },
+    // It lives as long as the hub, and hardly makes anything.
+    resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 1 },
   });
 }

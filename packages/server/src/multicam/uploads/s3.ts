@@ -2,7 +2,6 @@
 import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import type { CloudTarget } from "@ocelli/protocol/multicam";
-import { AwsV4Signer } from "aws4fetch";
 
 /** The largest object S3 takes in one piece. */
 export const maxObjectBytes = 5 * 2 ** 30;
@@ -20,6 +19,7 @@ export async function signedHeaders(
   url: URL,
   target: CloudTarget,
 ): Promise<Record<string, string>> {
+  const { AwsV4Signer } = await import("aws4fetch");
   const signer = new AwsV4Signer({
     method,
     url: url.href,
