@@ -294,6 +294,15 @@ describe("the authenticator", () => {
     expect((await page("http://hub:8002"))?.method).toBe("anonymous");
     for (const foreign of ["http://evil.example", "http://hub:9000", "null"])
       expect(await page(foreign)).toBeUndefined();
+    // What a page only embeds, such as a picture, comes without an origin.
+    const embedded = (site: string, dest = "image") =>
+      open.authenticator.identify(request({ "sec-fetch-site": site, "sec-fetch-dest": dest }));
+    expect(await embedded("cross-site")).toBeUndefined();
+    expect(await embedded("same-site")).toBeUndefined();
+    expect(await embedded("cross-site", "iframe")).toBeUndefined();
+    for (const site of ["same-origin", "none"]) expect((await embedded(site))?.method).toBe("anonymous");
+    // A link that somebody follows is no part of the page it is on.
+    expect((await embedded("cross-site", "document"))?.method).toBe("anonymous");
     const forwarded = request({ "x-forwarded-for": "127.0.0.1" }, "/", "192.0.2.7");
     expect(await open.authenticator.identify(forwarded)).toBeUndefined();
   });

@@ -164,9 +164,17 @@ function credentialIn(request: IncomingMessage): string | undefined {
   return bearer?.[1] ?? (typeof key === "string" && key !== "" ? key : undefined);
 }
 
-/** Browsers name the site of a page in `Origin`; other clients send none. */
-function isForeignPage({ headers: { origin, host } }: IncomingMessage): boolean {
-  if (origin === undefined) return false;
+/**
+ * Browsers name the site of a page in `Origin`; other clients send none. What a page only embeds comes without one:
+ * of that they tell by `Sec-Fetch-Site`, over TLS and to localhost. A link that is followed is the visitor's own doing.
+ */
+function isForeignPage({ headers }: IncomingMessage): boolean {
+  const { origin, host } = headers;
+  if (origin === undefined) {
+    const site = headers["sec-fetch-site"];
+    const isElsewhere = site === "cross-site" || site === "same-site";
+    return isElsewhere && headers["sec-fetch-dest"] !== "document";
+  }
   try {
     return new URL(origin).host !== host?.toLowerCase();
   } catch {
