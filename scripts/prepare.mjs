@@ -163,6 +163,11 @@ const testTools = [
     packages: ["iproute2", "util-linux"],
   },
   {
+    what: "chrony, for the tests of the clock",
+    there: () => existsSync("/usr/sbin/chronyd"),
+    packages: ["chrony"],
+  },
+  {
     what: "WebSockets for Debian's python3, for the tests with clients of other make",
     there: () => run("/usr/bin/python3", ["-c", "import websockets"]).ok,
     packages: ["python3-websockets"],

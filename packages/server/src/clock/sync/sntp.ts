@@ -175,10 +175,12 @@ function readAnswer(packet: Buffer): { readonly transmitUs: number; readonly err
   const first = packet.readUInt8(0);
   const stratum = packet.readUInt8(1);
   if ((first & 7) !== 4) return "what answered is no time server";
-  if (first >> 6 === 3) return "the server says that its own clock is not synchronised";
-  if (stratum === 0)
-    return `the server refused (${packet.toString("latin1", 12, 16).replaceAll(/[^A-Z]/g, "")})`;
-  if (stratum > 15) return "the server says that its own clock is not synchronised";
+  // A refusal also says that its clock is not synchronised (RFC 5905, 7.4): the code tells which is meant.
+  const code = packet.toString("latin1", 12, 16).replaceAll(/[^A-Z]/g, "");
+  if (stratum === 0 && code !== "INIT" && code !== "STEP") return `the server refused (${code})`;
+  if (first >> 6 === 3 || stratum === 0 || stratum > 15) {
+    return "the server says that its own clock is not synchronised";
+  }
   const seconds = packet.readUInt32BE(40);
   if (seconds === 0) return "the answer has no time in it";
   const transmitUs = (seconds - ntpEpochS) * 1e6 + (packet.readUInt32BE(44) / 2 ** 32) * 1e6;
