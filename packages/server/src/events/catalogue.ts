@@ -57,6 +57,8 @@ export interface RecordingView {
   readonly format: string;
   readonly state: "active" | "completed" | "failed";
   readonly segments: readonly string[];
+  /** Nothing is recorded yet: the camera is kept ready for this instant. */
+  readonly armedForUs?: number;
 }
 
 /** A recording at a later time. See `recording/schedule-store.ts`. */
@@ -161,7 +163,10 @@ export interface EventCatalogue {
   "capture.gap": { cameraId: string; fromUs: number; toUs: number; reason: string };
   "recording.started": { recording: RecordingView };
   "recording.progress": { recording: RecordingView };
-  /** `reason` says why it ended: `requested`, `duration`, `storage_critical`, `shutdown`, … */
+  /**
+   * `reason` says why it ended: `requested`, `duration`, `storage_critical`, `shutdown`, … Without a frame it is an armed
+   * start that was taken back: there has been no `recording.started`, and there is no file.
+   */
   "recording.stopped": { recording: RecordingView; reason: string };
   "recording.failed": { recording: RecordingView; error: { code: ErrorCode; message: string } };
   /** A crash left this file; it has been finished. `gap` when the recording then went on in a new segment. */

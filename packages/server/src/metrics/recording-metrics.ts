@@ -37,7 +37,8 @@ export function recordingFamilies({ recordings, bus, sinceUs }: RecordingMetrics
   const over = (recording: RecordingView, outcome: string): void => {
     note(recording);
     seen.delete(recording.id);
-    ended.add(outcome);
+    // An armed start that was taken back has never been a recording.
+    if (recording.frames > 0 || outcome === "failed") ended.add(outcome);
   };
   bus.on("recording.started", ({ recording }) => note(recording));
   bus.on("recording.progress", ({ recording }) => note(recording));

@@ -38,6 +38,31 @@ async function untilEnd(hub: TestHub): Promise<RecordingView> {
   return ends()[0]?.recording ?? Promise.reject(new Error("no end"));
 }
 
+describe("an armed start", () => {
+  const startAtUs = epochUs + 60e6;
+
+  it("says what it waits for, and refuses another start in those words", async () => {
+    const { hub } = await setUp();
+    const view = await hub.service.start({ cameraId: "camera0", startAtUs });
+    expect(view).toMatchObject({ armedForUs: startAtUs, frames: 0 });
+    await expect(hub.service.start({ cameraId: "camera0" })).rejects.toThrow(
+      /camera0 is kept ready to record at 2[0-9T:.-]+Z/,
+    );
+  });
+
+  it.each(["requested", "shutdown"])("that is taken back (%s) is no failure", async (reason) => {
+    const { hub } = await setUp();
+    const { id } = await hub.service.start({ cameraId: "camera0", startAtUs });
+    if (reason === "requested") await hub.service.stop({ recordingId: id });
+    else await hub.service.close();
+    await until("its end is told", () => hub.seen.length > 0);
+    expect(hub.seen).toMatchObject([
+      { event: "recording.stopped", payload: { reason, recording: { id, frames: 0 } } },
+    ]);
+    expect(hub.service.activeOf("camera0")).toBeUndefined();
+  });
+});
+
 describe("a plain recording", () => {
   const cases: [ClipKind][] = [["mjpeg"], ["h264"], ["h264-bframes"], ["h264-aac"]];
   it.each(cases)("of %s holds every frame and ends as a plain MP4", async (kind) => {

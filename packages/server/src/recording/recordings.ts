@@ -36,8 +36,12 @@ export class RecordingService implements Recordings {
     this.#refuseWhenClosed();
     const running = this.#sessions.get(camera.id);
     if (running !== undefined) {
-      const { id, filename } = running.view();
-      throw new OcelliError("already_recording", `${camera.id} is being recorded already, to ${filename}.`, {
+      const { id, filename, armedForUs } = running.view();
+      const what =
+        armedForUs === undefined
+          ? `is being recorded already, to ${filename}`
+          : `is kept ready to record at ${new Date(armedForUs / 1000).toISOString()}, to ${filename}`;
+      throw new OcelliError("already_recording", `${camera.id} ${what}.`, {
         details: { cameraId: camera.id, recordingId: id, filename },
       });
     }

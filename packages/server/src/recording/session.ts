@@ -114,6 +114,9 @@ export class RecordingSession {
       format,
       state: this.#state,
       segments,
+      ...(startAtUs !== undefined && this.#waitsForStart() && startAtUs > this.#parts.clock.wallUs()
+        ? { armedForUs: startAtUs }
+        : {}),
     };
   }
 
@@ -376,21 +379,23 @@ export class RecordingSession {
     const finishFailure = await this.#recorder.end(failure === undefined ? reason : codeOf(failure));
     await over;
     let error = failure ?? finishFailure;
-    if (this.view().frames === 0) error ??= nothingRecorded(this.cameraId, reason);
+    const takenBack = (reason === "requested" || reason === "shutdown") && this.#waitsForStart();
+    if (this.view().frames === 0 && !takenBack) error ??= nothingRecorded(this.cameraId, reason);
     await this.#export();
     this.#books.releaseName();
     await this.#books.conclude().catch((journalError: unknown) => {
       this.#log.error({ err: journalError }, "the recording journal could not be brought up to date");
     });
     this.#endedAtUs = clock.wallUs();
-    this.#state = error === undefined ? "completed" : "failed";
+    this.#state = error === undefined && !takenBack ? "completed" : "failed";
     const recording = this.view();
     const { filename, frames } = recording;
     this.#closed.resolve(recording);
     // By then whoever keeps the sessions has let go of this one: a listener may start the next recording.
     await this.#closed.promise;
     if (error === undefined) {
-      this.#log.info({ file: filename, frames, reason }, "recording finished");
+      const what = takenBack ? "the start of a recording is taken back" : "recording finished";
+      this.#log.info({ file: filename, frames, reason }, what);
       events.emit("recording.stopped", { recording, reason });
       return;
     }
@@ -420,6 +425,13 @@ export class RecordingSession {
     const nowUs = this.#parts.clock.wallUs();
     if (startAtUs !== undefined) return startAtUs > nowUs ? "keyframe" : { capturedAtUs: startAtUs };
     return this.#preRollUs > 0 ? { capturedAtUs: nowUs - this.#preRollUs } : "keyframe";
+  }
+
+  /** It is to begin at an instant, and there is no frame yet. */
+  #waitsForStart(): boolean {
+    const { startAtUs, startedAtUs } = this.#earlier;
+    const waits = startAtUs !== undefined && startedAtUs === undefined;
+    return waits && this.#state === "active" && this.#recorder.totals.frames === 0;
   }
 
   #fragmentUs(): number {

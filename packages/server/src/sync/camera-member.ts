@@ -71,7 +71,9 @@ export function syncFacts({ id, groupName, name, startAtUs }: SyncSession): NonN
 export function outcomeOf(recording: RecordingView, error?: string): MemberChange {
   const files = [...recording.segments];
   if (recording.state === "completed") return { state: "completed", files };
-  return { state: "failed", files, error: error ?? "The recording failed; see the hub's log." };
+  const without = "It was stopped before its first frame.";
+  const reason = recording.frames === 0 ? without : "The recording failed; see the hub's log.";
+  return { state: "failed", files, error: error ?? reason };
 }
 
 /** Same beginning for all files of a session, so that a folder sorted by name keeps them together. */

@@ -243,6 +243,8 @@ function recordingShapes(
   named: Data,
 ): [Topic, Data][] {
   const { recording } = record.payload;
+  // An armed start that was taken back: nobody was told of a recording.
+  if (record.name === "recording.stopped" && recording.frames === 0) return [];
   const facts = {
     ...named,
     recording_id: recording.id,

@@ -26,6 +26,8 @@ function common(
   spelled?: string,
 ) {
   const connected = camera.status === "CONNECTED";
+  // A camera that is kept ready for a start to come is not being recorded.
+  const running = active?.armedForUs === undefined ? active : undefined;
   return {
     ...cameraNames(camera, names, spelled),
     device_number: Number(/\d+$/.exec(camera.node ?? "")?.[0] ?? camera.number),
@@ -34,10 +36,10 @@ function common(
     formats: [...camera.formats],
     streams: {},
     stream_url: null,
-    recording: active !== undefined,
-    recording_session: active?.id ?? null,
-    current_file: active?.filename ?? null,
-    elapsed_time: active === undefined ? 0 : elapsedS(active, nowUs),
+    recording: running !== undefined,
+    recording_session: running?.id ?? null,
+    current_file: running?.filename ?? null,
+    elapsed_time: running === undefined ? 0 : elapsedS(running, nowUs),
     last_seen: isoOrNull(camera.lastSeenUs),
     connected_at: isoOrNull(camera.connectedAtUs),
     disconnected_at: isoOrNull(camera.disconnectedAtUs),

@@ -76,11 +76,14 @@ function recordingMeant(
     });
   }
   if (device !== undefined) return { cameraId: recordedBy(device, services) };
-  const [only, ...others] = recordings.active();
+  const all = recordings.active();
+  const running = all.filter(({ armedForUs }) => armedForUs === undefined);
+  const candidates = running.length > 0 ? running : all;
+  const [only, ...others] = candidates;
   if (only === undefined) throw new OcelliError("not_recording", "No recording is running.");
   if (others.length > 0) {
     throw new OcelliError("invalid_params", `${others.length + 1} recordings are running: name a device.`, {
-      details: { param: "device", devices: recordings.active().map(({ cameraId }) => cameraId) },
+      details: { param: "device", devices: candidates.map(({ cameraId }) => cameraId) },
     });
   }
   return byId(only);
