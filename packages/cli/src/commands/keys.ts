@@ -1,4 +1,5 @@
 /** `ocelli keys list | create | revoke | rotate | reset`, with or without a running hub */
+import { resolve } from "node:path";
 import { messageOf, OcelliError } from "@ocelli/protocol";
 import { type ApiKeyObject, type Role, readTimestampUs, roles } from "@ocelli/protocol/camera-service";
 import { type Command, Option } from "commander";
@@ -147,7 +148,7 @@ async function withKeys(
 
 async function openStore(command: Command, io: Io, { note }: Output): Promise<KeyStore> {
   const options = command.optsWithGlobals<GlobalOptions & Options>();
-  const folder = dataFolder(options, io.env);
+  const folder = resolve(dataFolder(options, io.env));
   if (options.offline) {
     return FolderKeys.open(folder).catch((error: unknown) => {
       if (isNoOfflineFolder(error) !== "runs") throw error;

@@ -78,6 +78,12 @@ describe("the registry", () => {
     expect(JSON.parse(logged[0] ?? "")).toMatchObject({ level: 40, metric: "test_broken_total" });
   });
 
+  it("calls counters, and nothing else, totals", async () => {
+    const types = (await metrics.text()).matchAll(/^# TYPE (\S+) (\S+)$/gm);
+    const odd = [...types].filter(([, name = "", type]) => name.endsWith("_total") !== (type === "counter"));
+    expect(odd.map(([line]) => line)).toEqual([]);
+  });
+
   it("gives the same to two who ask at once", async () => {
     const tally = new Tally(["a"]);
     tally.add("a", 5);

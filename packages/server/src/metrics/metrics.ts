@@ -22,6 +22,9 @@ const durations = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 /** Of an event loop that was not watched yet they are no numbers. */
 const senselessAtFirst = ["min", "mean", "stddev"].map((of) => `nodejs_eventloop_lag_${of}_seconds`);
 
+/** Sums that are called like counters and are none, which `promtool check metrics` minds; what they sum up stays. */
+const misnamed = ["handles", "requests", "resources"].map((what) => `nodejs_active_${what}_total`);
+
 export class Metrics {
   readonly #registry = new Registry();
   readonly #rpc: Counter<"method" | "outcome">;
@@ -92,7 +95,7 @@ export class Metrics {
     if (!this.#watchesProcess) {
       this.#watchesProcess = true;
       collectDefaultMetrics({ register: this.#registry });
-      for (const name of senselessAtFirst) this.#registry.removeSingleMetric(name);
+      for (const name of [...senselessAtFirst, ...misnamed]) this.#registry.removeSingleMetric(name);
     }
     return this.#registry.metrics();
   }
