@@ -82,8 +82,8 @@ export async function putFile(put: PutRequest): Promise<PutOutcome> {
     }
     if (sent !== size) {
       throw new OcelliError(
-        "file_not_found",
-        `The file changed while it was being uploaded: ${sent} of ${size} bytes.`,
+        "device_failed",
+        `${where} was content with ${sent} of ${size} bytes, which is not the file.`,
       );
     }
     return { verified: sameAs(response.headers.etag, md5.digest("hex")) };

@@ -151,15 +151,27 @@ export class UploadQueue implements Uploads {
 
   #work(): void {
     this.#working ??= this.#uploadAll()
-      .catch((error: unknown) => this.#options.log.error({ err: error }, "the queue of uploads has stopped"))
-      .finally(() => {
+      .then(
+        () => true,
+        (error: unknown) => {
+          this.#options.log.error({ err: error }, "the queue of uploads has stopped");
+          return false;
+        },
+      )
+      .then((isDone) => {
         this.#working = undefined;
+        // One may have been queued since the queue was found empty.
+        if (isDone && this.#next() !== undefined && !this.#closing.signal.aborted) this.#work();
       });
+  }
+
+  #next(): Job | undefined {
+    return this.#jobs.find((job) => job.error === undefined);
   }
 
   async #uploadAll(): Promise<void> {
     for (;;) {
-      const job = this.#jobs.find((one) => one.error === undefined);
+      const job = this.#next();
       if (job === undefined || this.#closing.signal.aborted) return;
       await this.#upload(job);
     }

@@ -1,0 +1,178 @@
+import { OcelliError } from "@ocelli/protocol";
+import { pino } from "pino";
+import { beforeEach, describe, expect, it } from "vitest";
+import type { Cameras } from "../cameras/contract.ts";
+import { FakeClock } from "../clock/fake-clock.ts";
+import type { ClockState, ClockSync } from "../clock/sync/state.ts";
+import type { RecordingView } from "../events/catalogue.ts";
+import type { Library, MediaEntry } from "../library/contract.ts";
+import type { Recordings, StartRecordingRequest } from "../recording/contract.ts";
+import { CameraDevice } from "./device.ts";
+
+// What time does to a start that waits; files and real recordings are tested with a running hub.
+
+let clock: FakeClock;
+let state: ClockState;
+let changed: (() => void)[];
+let started: StartRecordingRequest[];
+let stopped: string[];
+let running: RecordingView | undefined;
+let failure: OcelliError | undefined;
+let entries: MediaEntry[];
+let device: CameraDevice;
+
+const right: ClockState = {
+  ...{ synchronised: true, source: "sntp", offsetUs: 0, uncertaintyUs: 1000, servers: [], measuredAtUs: 0 },
+  reason: undefined,
+};
+const clockSync: ClockSync = {
+  get state() {
+    return state;
+  },
+  refresh: async () => state,
+  onChange: (listener) => {
+    changed.push(() => listener(state));
+    return () => undefined;
+  },
+  close: () => undefined,
+};
+const recordings = {
+  start: async (request: StartRecordingRequest) => {
+    if (failure !== undefined) throw failure;
+    started.push(request);
+    running = {
+      ...{ id: `r${started.length}`, cameraId: "camera0", filename: `${request.filename}.mp4`, frames: 0 },
+      startedAtUs: request.startAtUs ?? clock.wallUs(),
+    } as RecordingView;
+    return running;
+  },
+  stop: async () => {
+    if (running === undefined) throw new OcelliError("not_recording", "no");
+    const ended = running;
+    stopped.push(ended.id);
+    running = undefined;
+    return ended;
+  },
+  activeOf: () => running,
+} as Partial<Recordings> as Recordings;
+const library = {
+  get: (_kind: string, name: string) => {
+    const found = entries.find(({ filename }) => filename === name || filename === `${name}.mp4`);
+    if (found === undefined) throw new OcelliError("file_not_found", name);
+    return found;
+  },
+} as Partial<Library> as Library;
+const cameras = { find: () => ({ view: () => ({ status: "CONNECTED" }) }) } as unknown as Cameras;
+
+beforeEach(() => {
+  clock = new FakeClock();
+  state = right;
+  changed = [];
+  started = [];
+  stopped = [];
+  running = undefined;
+  failure = undefined;
+  entries = [];
+  device = new CameraDevice({
+    ...{ deviceId: "Ocelli-00000000", cameraId: "camera0", cameras, recordings, library, clock, clockSync },
+    log: pino({ level: "silent" }),
+  });
+});
+
+async function tell(next: Partial<ClockState>): Promise<void> {
+  state = { ...right, ...next };
+  for (const one of changed) one();
+  // Behind whatever that has begun.
+  await device.start(0).catch(() => undefined);
+}
+
+describe("a start that waits", () => {
+  it("is reckoned from true time, however far the hub's clock is off", async () => {
+    state = { ...right, offsetUs: 2_000_000 };
+    const atUs = clock.wallUs() + 5_000_000;
+    expect(await device.start(atUs)).toBe("armed");
+    expect(started).toEqual([
+      {
+        ...{ cameraId: "camera0", startAtUs: atUs - 2_000_000 },
+        filename: `Ocelli-00000000_${Math.round(atUs / 1000)}`,
+      },
+    ]);
+    expect(device.activity()).toBe("armed");
+  });
+
+  it("is set anew when the clock turns out to be off otherwise, and keeps its name", async () => {
+    const atUs = clock.wallUs() + 60_000_000;
+    await device.start(atUs);
+    await tell({ offsetUs: 500 });
+    expect(stopped).toEqual([]);
+    await tell({ offsetUs: -300_000 });
+    expect(stopped).toEqual(["r1"]);
+    expect(started.map(({ startAtUs }) => startAtUs)).toEqual([atUs, atUs + 300_000]);
+    expect(new Set(started.map(({ filename }) => filename)).size).toBe(1);
+    expect(device.activity()).toBe("armed");
+    // A controller that repeats itself is told the same.
+    expect(await device.start(atUs)).toBe("armed");
+  });
+
+  it("is left alone just before its instant", async () => {
+    await device.start(clock.wallUs() + 2_000_000);
+    clock.advance(1_600);
+    await tell({ offsetUs: 100_000 });
+    expect(stopped).toEqual([]);
+  });
+
+  it("that cannot be set anew is over, and the device is ready for another", async () => {
+    await device.start(clock.wallUs() + 60_000_000);
+    failure = new OcelliError("camera_disconnected", "gone");
+    state = { ...right, offsetUs: 1_000_000 };
+    for (const one of changed) one();
+    await device.stop().catch(() => undefined);
+    expect(device.activity()).toBe("idle");
+    failure = undefined;
+    expect(await device.start(clock.wallUs() + 90_000_000)).toBe("armed");
+  });
+
+  it("is not begun while nobody knows the time; one for now is", async () => {
+    state = { ...right, synchronised: false, source: "none", reason: "no server answered" };
+    await expect(device.start(clock.wallUs() + 20_000)).rejects.toMatchObject({
+      code: "clock_not_synchronised",
+      message: "no server answered",
+    });
+    expect(await device.start(clock.wallUs() + 9_000)).toBe("recording");
+    expect(started).toMatchObject([{ preRollS: 0 }]);
+  });
+
+  it("is known as one that waits also when somebody else has set it", async () => {
+    const atUs = clock.wallUs() + 30_000_000;
+    await recordings.start({ cameraId: "camera0", filename: "group", startAtUs: atUs });
+    expect(device.activity()).toBe("armed");
+    await expect(device.start(atUs + 5_000_000)).rejects.toMatchObject({ code: "already_recording" });
+    clock.advance(30_001);
+    expect(device.activity()).toBe("recording");
+  });
+});
+
+describe("a file", () => {
+  it("is found by name, id, and a name of another extension; never that of another camera, never by a path", () => {
+    const entry = (filename: string, cameraId: string, state = "complete") =>
+      ({
+        filename,
+        cameraId,
+        state,
+        path: `/data/${filename}`,
+        bytes: 5,
+        createdAtUs: 1e6,
+        modifiedAtUs: 2e6,
+      }) as MediaEntry;
+    entries = [
+      entry("a_1.mp4", "camera0"),
+      entry("b_1.mp4", "camera1"),
+      entry("c_1.mp4", "camera0", "recording"),
+    ];
+    for (const key of ["a_1.mp4", "a_1", "a_1.mov"]) expect(device.file(key).path).toBe("/data/a_1.mp4");
+    for (const key of ["b_1.mp4", "x", "../a_1.mp4", "..\\a_1", ""]) {
+      expect(() => device.file(key), key).toThrow(expect.objectContaining({ code: "file_not_found" }));
+    }
+    expect(() => device.file("c_1")).toThrow(expect.objectContaining({ code: "file_in_use" }));
+  });
+});
