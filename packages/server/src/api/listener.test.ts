@@ -23,9 +23,13 @@ function make(
   addresses: readonly string[],
   explicit: boolean,
   closeTimeoutMs = 1000,
-  more: { readonly maxConnections?: number } = {},
+  more: { readonly maxConnections?: number; readonly stallTimeoutMs?: number } = {},
 ) {
   const app = createHttpApp({ log });
+  app.get("/large", (request) => {
+    request.raw.socket.once("close", () => process.emit("ocelli-test-cut" as never));
+    return Buffer.alloc(64 * 1024 * 1024);
+  });
   app.get("/hello", () => "hello");
   app.get("/slow", async () => await once(process, "ocelli-test-release").then(() => "done"));
   const upgrades = new Upgrades({ clock, log, originAllowed: (origin) => origin !== "http://evil.example" });
@@ -73,6 +77,20 @@ describe("Listener", () => {
     expect(await hello()).toBe("cut");
     silent[0]?.destroy();
     await expect.poll(hello).toBe("hello");
+  });
+
+  it("cuts a client that takes nothing of its answer, and leaves a silent WebSocket alone", async () => {
+    const port = (await make(["127.0.0.1:0"], true, 1000, { stallTimeoutMs: 200 }).open())[0]?.port ?? 0;
+    const quiet = new WebSocket(`ws://127.0.0.1:${port}/echo/hello`);
+    cleanups.push(() => quiet.terminate());
+    await once(quiet, "message");
+    const cut = once(process, "ocelli-test-cut");
+    const stalled = connect(port, "127.0.0.1").pause();
+    cleanups.push(() => stalled.destroy());
+    stalled.on("error", () => {});
+    stalled.write("GET /large HTTP/1.1\r\nHost: hub\r\n\r\n");
+    await cut;
+    expect(quiet.readyState).toBe(WebSocket.OPEN);
   });
 
   it("answers a plain request that also offers HTTP/2", async () => {

@@ -40,6 +40,8 @@ export interface ListenerOptions {
   readonly certificate?: Certificate | undefined;
   /** A request must have arrived within this long, its head as well as all of it; default 30,000 ms. */
   readonly requestTimeoutMs?: number;
+  /** A client that takes nothing of its answer for so long is cut; default 300,000 ms. WebSockets have bounds of their own. */
+  readonly stallTimeoutMs?: number;
   /**
    * TCP connections of all addresses together, silent ones included; further ones are cut, since what works here
    * needs open files too. No limit by default.
@@ -153,7 +155,7 @@ export class Listener {
   };
 
   #makeServer(serve: RequestListener): Server {
-    const { certificate, requestTimeoutMs = 30_000 } = this.#options;
+    const { certificate, requestTimeoutMs = 30_000, stallTimeoutMs = 300_000 } = this.#options;
     const options: ServerOptions = {
       // Some clients offer HTTP/2 in each plain request (`Upgrade: h2c`); those stay plain requests.
       shouldUpgradeCallback: ({ headers }) => headers.upgrade?.toLowerCase() === "websocket",
@@ -161,13 +163,13 @@ export class Listener {
       requestTimeout: requestTimeoutMs,
       connectionsCheckingInterval: Math.min(5000, requestTimeoutMs),
     };
-    if (certificate === undefined) return createServer(options, serve);
+    if (certificate === undefined) return createServer(options, serve).setTimeout(stallTimeoutMs);
     const server: SecureServer = createSecureServer(
       { ...options, ...certificate.settings, handshakeTimeout: requestTimeoutMs },
       serve,
     );
     certificate.onChange((settings) => server.setSecureContext(settings));
-    return server;
+    return server.setTimeout(stallTimeoutMs);
   }
 
   async #closeAll(): Promise<void> {
