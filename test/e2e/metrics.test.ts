@@ -331,5 +331,8 @@ describe("who may read the metrics", () => {
       }).stdout;
     expect(curl("--interface", "127.0.0.2")).toBe("200");
     expect(curl("-H", "X-Forwarded-For: 127.0.0.2")).toBe("401");
+    // A page that is open in a browser there, of another site or by a name made to point here.
+    expect(curl("--interface", "127.0.0.2", "-H", "Origin: https://evil.example")).toBe("401");
+    expect(curl("--interface", "127.0.0.2", "-H", "Host: evil.example")).toBe("401");
   });
 });

@@ -506,7 +506,9 @@ export class Hub {
     const allowed = new AnonymousAccess(scrapers);
     registerMetricsRoutes({
       ...{ app, metrics, authorize },
-      isAllowed: (address) => allowed.identityFor(address) !== undefined,
+      // The socket's own address: a header can claim any.
+      isAllowed: (request) =>
+        auth.isOwnClient(request) && allowed.identityFor(request.socket.remoteAddress) !== undefined,
     });
     const http = { app, authorize, log: log.child({ part: "http" }) };
     const digests = new Digests({ log: log.child({ part: "digests" }) });

@@ -129,11 +129,16 @@ export class Authenticator {
   }
 
   /**
-   * Who the sender of `request` is without a credential. A page of another site does not get the rights of the
-   * network its visitor happens to sit in, nor does one whose name was made to point here (DNS rebinding).
+   * Whether `request` may have the rights of the network it comes from. A page of another site does not get those of
+   * the network its visitor happens to sit in, nor does one whose name was made to point here (DNS rebinding).
    */
+  isOwnClient(request: IncomingMessage): boolean {
+    return !isForeignPage(request) && this.#isOwnHost(request.headers.host);
+  }
+
+  /** Who the sender of `request` is without a credential. */
   anonymous(request: IncomingMessage): Identity | undefined {
-    if (isForeignPage(request) || !this.#isOwnHost(request.headers.host)) return undefined;
+    if (!this.isOwnClient(request)) return undefined;
     return this.#anonymous.identityFor(request.socket.remoteAddress);
   }
 

@@ -10,14 +10,13 @@ export interface MetricsRoutesOptions {
   readonly app: FastifyInstance;
   readonly metrics: Pick<Metrics, "text" | "contentType">;
   readonly authorize: (request: IncomingMessage) => Promise<Pick<Identity, "role" | "cameras"> | undefined>;
-  /** Whether this address may read without a credential. */
-  readonly isAllowed: (address: string | undefined) => boolean;
+  /** Whether its sender may read without a credential. */
+  readonly isAllowed: (request: IncomingMessage) => boolean;
 }
 
 export function registerMetricsRoutes({ app, metrics, authorize, isAllowed }: MetricsRoutesOptions): void {
   app.get("/metrics", { exposeHeadRoute: false }, async (request, reply) => {
-    // The socket's own address: a header can claim any.
-    if (!isAllowed(request.raw.socket.remoteAddress)) {
+    if (!isAllowed(request.raw)) {
       const identity = await authorize(request.raw);
       await requireRole(() => identity, request, "viewer");
       // The figures are of all cameras.
