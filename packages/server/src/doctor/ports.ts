@@ -19,7 +19,8 @@ async function checkPort(text: string, { config, hubPid, clock, signal }: CheckC
   const { host, port } = parseListenAddress(text);
   const check = `port ${port}`;
   const details = { host, port };
-  const elsewhere = "Choose another address with OCELLI_LISTEN or --listen.";
+  const another = "another address with OCELLI_LISTEN or --listen.";
+  const elsewhere = `Choose ${another}`;
   const failure = await tryToListen(host, port);
   switch (failure) {
     case undefined:
@@ -58,7 +59,7 @@ async function checkPort(text: string, { config, hubPid, clock, signal }: CheckC
   return problem(
     check,
     `${text} is in use by ${by}.`,
-    `Stop it${holder === undefined ? ` (sudo ss -ltnp 'sport = :${port}' tells which)` : ""}. ${elsewhere}`,
+    `Stop it${holder === undefined ? ` (sudo ss -ltnp 'sport = :${port}' tells which)` : ""}, or choose ${another}`,
     { ...details, ...(holder && { holder }) },
   );
 }
