@@ -79,7 +79,22 @@ export const metricsSchema = z.looseObject({
   }),
   camera_metrics: z.looseObject({
     connected_cameras: count,
-    cameras: z.record(z.string(), z.looseObject({ path: z.string(), name: z.string(), status: z.string() })),
+    cameras: z.record(
+      z.string(),
+      z.looseObject({
+        path: z.string(),
+        name: z.string(),
+        status: z.string(),
+        formats: z.array(
+          z.looseObject({
+            pixel_format: z.string(),
+            width: count,
+            height: count,
+            frame_rates: z.array(z.string()),
+          }),
+        ),
+      }),
+    ),
   }),
   recording_metrics: z.looseObject({ active_recordings: count }),
   stream_metrics: z.looseObject({ active_streams: count, total_streams: count, total_viewers: count }),

@@ -48,7 +48,9 @@ export function recordingFamilies({ recordings, bus, sinceUs }: RecordingMetrics
   bus.on("snapshot.failed", () => snapshots.add("failed"));
 
   const active = (): readonly RecordingView[] => {
-    const running = recordings.active().filter(({ state }) => state === "active");
+    const running = recordings
+      .active()
+      .filter(({ state, armedForUs }) => state === "active" && armedForUs === undefined);
     for (const recording of running) note(recording);
     return running;
   };

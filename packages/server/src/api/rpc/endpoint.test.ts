@@ -523,6 +523,16 @@ describe("files", () => {
     expect(library.lastPage).toEqual({ limit: 50, offset: 0, cameraId: "camera0" });
   });
 
+  it("are listed by a camera that was removed, as long as there are any", async () => {
+    const { login, library } = await start();
+    library.entries = library.entries.map((entry) => ({ ...entry, cameraId: "camera105" }));
+    const client = await login("viewer");
+    expect(await client.result("list_recordings", { device: "camera105" })).toMatchObject({ total: 2 });
+    const unknown = { data: { code: "camera_not_found" } };
+    expect(await client.error("list_recordings", { device: "camera106" })).toMatchObject(unknown);
+    expect(await client.error("list_recordings", { device: "/dev/video105" })).toMatchObject(unknown);
+  });
+
   it("are exported with progress for the caller alone, and given up when it leaves", async () => {
     const { login, exports } = await start();
     const client = await login("operator");

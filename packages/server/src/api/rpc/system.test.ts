@@ -61,6 +61,27 @@ describe("the hub about itself", () => {
     expect(after.stream_metrics).toMatchObject({ active_streams: 3, total_viewers: 3 });
   });
 
+  it("tells every size of a camera with its rates", async () => {
+    const intervals = [
+      { numerator: 1, denominator: 30 },
+      { numerator: 1001, denominator: 15000 },
+    ];
+    const sizes = [{ width: 640, height: 480, intervals }];
+    server.cameras.capabilities = {
+      ...{ driver: "uvcvideo", card: "Cam", busInfo: "usb-1" },
+      formats: [{ fourcc: "MJPG", description: "Motion-JPEG", compressed: true, sizes }],
+    };
+    const admin = await server.login("admin");
+    const { camera_metrics } = await admin.result("get_metrics");
+    expect(camera_metrics).toMatchObject({
+      cameras: {
+        camera0: {
+          formats: [{ pixel_format: "MJPG", width: 640, height: 480, frame_rates: ["30.000", "14.985"] }],
+        },
+      },
+    });
+  });
+
   it("tells a failing camera in both vocabularies", async () => {
     const [first] = server.cameras.views;
     if (first === undefined) throw new Error("no camera");

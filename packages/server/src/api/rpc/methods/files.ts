@@ -12,7 +12,7 @@ const lister = (kind: MediaKind): MethodImplementation<"list_recordings"> => ({
     const wanted = { limit: limit ?? defaultLimit(call.dialect.names), offset: offset ?? 0 };
     const page = services.library.page(kind, {
       ...wanted,
-      ...(device === undefined ? {} : { cameraId: services.cameras.find(device).id }),
+      ...(device === undefined ? {} : { cameraId: cameraOfFiles(kind, device, services) }),
     });
     return {
       files: page.entries.map((entry) => fileObject(entry, contextOf(entry, call, services))),
@@ -21,6 +21,17 @@ const lister = (kind: MediaKind): MethodImplementation<"list_recordings"> => ({
     };
   },
 });
+
+/** Files outlive their camera: one that was removed can still be named by its id. @throws OcelliError `camera_not_found` */
+function cameraOfFiles(kind: MediaKind, device: string, { cameras, library }: RpcServices): string {
+  try {
+    return cameras.find(device).id;
+  } catch (error) {
+    const page = { limit: 1, offset: 0, cameraId: device };
+    if (/^camera\d+$/.test(device) && library.page(kind, page).total > 0) return device;
+    throw error;
+  }
+}
 
 export const listRecordings = lister("recording");
 export const listSnapshots = lister("snapshot");

@@ -12,7 +12,8 @@ const getRecordingStatus: MethodImplementation<"get_recording_status"> = {
   run({ device }, { dialect }, { cameras, recordings, clock, links }) {
     const camera = cameras.find(device);
     const recording = recordings.activeOf(camera.id);
-    if (recording === undefined) return null;
+    // A camera that is kept ready for a start to come is not being recorded.
+    if (recording === undefined || recording.armedForUs !== undefined) return null;
     const nowUs = clock.wallUs();
     const context = {
       names: dialect.names,

@@ -1,6 +1,7 @@
 /** The hub about itself. Every figure of load and space is measured. */
 import { arch, hostname, platform, release } from "node:os";
 import { isoOf, methodNames, type Names, recordingFormats } from "@ocelli/protocol/camera-service";
+import type { Camera } from "../../../cameras/contract.ts";
 import { loadProblems, type Problem, statusOf } from "../../../health/judgement.ts";
 import { loadOf } from "../load.ts";
 import { cameraNames } from "../shapes-camera.ts";
@@ -140,7 +141,7 @@ const getMetrics: MethodImplementation<"get_metrics"> = {
       camera_metrics: {
         connected_cameras: all.filter(({ view }) => view.status === "CONNECTED").length,
         cameras: Object.fromEntries(
-          all.map(({ view }) => [
+          all.map(({ camera, view }) => [
             view.id,
             {
               path: view.node ?? view.id,
@@ -149,13 +150,13 @@ const getMetrics: MethodImplementation<"get_metrics"> = {
               device_num: view.number,
               last_seen: view.lastSeenUs === undefined ? null : isoOf(view.lastSeenUs),
               capabilities: { driver_name: view.driver ?? "", card_name: view.name, bus_info: view.busPath },
-              formats: [...view.formats],
+              formats: formatsOf(camera),
             },
           ]),
         ),
       },
       recording_metrics: {
-        active_recordings: all.filter(({ view }) => recordings.activeOf(view.id) !== undefined).length,
+        active_recordings: recordings.active().filter(({ armedForUs }) => armedForUs === undefined).length,
       },
       stream_metrics: {
         active_streams: streaming.length,
@@ -165,6 +166,18 @@ const getMetrics: MethodImplementation<"get_metrics"> = {
     };
   },
 };
+
+/** Every size a camera gives, with its rates, as the device says them; none while that is not known. */
+function formatsOf({ capabilities }: Camera) {
+  return (capabilities?.formats ?? []).flatMap(({ fourcc, sizes }) =>
+    sizes.map(({ width, height, intervals }) => ({
+      pixel_format: fourcc,
+      width,
+      height,
+      frame_rates: intervals.map(({ numerator, denominator }) => (denominator / numerator).toFixed(3)),
+    })),
+  );
+}
 
 export const systemImplementations = {
   echo,

@@ -5,6 +5,7 @@ import type { Camera, Cameras } from "../../../cameras/contract.ts";
 import { cameraNotFound } from "../../../cameras/not-found.ts";
 import type { FragmentSource } from "../../../capture/source.ts";
 import type { Clock } from "../../../clock/clock.ts";
+import type { DeviceCapabilities } from "../../../devices/device.ts";
 import type { EventBus } from "../../../events/bus.ts";
 import type { CameraView, RecordingView } from "../../../events/catalogue.ts";
 import type { Library, MediaEntry, MediaKind, PageOptions } from "../../../library/contract.ts";
@@ -41,6 +42,8 @@ export function cameraView(number: number, more: Partial<CameraView> = {}): Came
 
 export class FakeCameras implements Cameras {
   readonly views: CameraView[];
+  /** Of each camera. */
+  capabilities: DeviceCapabilities | undefined;
 
   constructor(views: CameraView[]) {
     this.views = views;
@@ -70,7 +73,7 @@ export class FakeCameras implements Cameras {
     return {
       id: view.id,
       settings: { recordCodec: "copy" },
-      capabilities: undefined,
+      capabilities: this.capabilities,
       view: () => view,
       native: give,
       h264: give,
