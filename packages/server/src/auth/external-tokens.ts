@@ -9,7 +9,7 @@ import type { Clock } from "../clock/clock.ts";
 import type { CredentialKind } from "./authenticator.ts";
 import type { ExternalKeys } from "./external-keys.ts";
 import type { Identity } from "./identity.ts";
-import { looksLikeToken } from "./tokens.ts";
+import { latestEndS, looksLikeToken } from "./tokens.ts";
 
 export interface ExternalTokensOptions {
   readonly keys: Pick<ExternalKeys, "current" | "renewed">;
@@ -103,6 +103,7 @@ function identityOf(payload: JWTPayload, options: ExternalTokensOptions): Identi
   const nowUs = clock.wallUs();
   const expiresAtUs = (payload.exp ?? 0) * 1e6;
   if (role === undefined || !subject.success || !cameras.success) return undefined;
+  if ((payload.exp ?? 0) > latestEndS) return undefined;
   if (expiresAtUs <= nowUs || (payload.iat ?? 0) * 1e6 > nowUs + leewayS * 1e6) return undefined;
   return {
     role,

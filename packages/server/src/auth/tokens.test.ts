@@ -136,6 +136,7 @@ describe("a token", () => {
     "with an unknown role": () => signed(claims({ role: "root" })),
     "with a number for a user": () => signed(claims({ user_id: 5 })),
     "with a text for an end": () => signed(claims({ exp: "never" })),
+    "with an end beyond all calendars": () => signed(claims({ exp: 1e15 })),
     "with a limit that is none": () => signed(claims({ cameras: "camera0" })),
   };
   it.each(Object.entries(bad))("%s is refused", async (_what, make) => {

@@ -8,11 +8,15 @@ import { z } from "zod";
 import type { Clock } from "../clock/clock.ts";
 import type { Issuer } from "./identity.ts";
 
+/** Later than that no date can be told. */
+export const latestEndS = 8.64e12;
+
 export const claimsSchema = z.object({
   user_id: z.string().min(1).max(200),
   role: z.enum(roles),
   iat: z.number(),
-  exp: z.number(),
+  /** Up to where there are dates. */
+  exp: z.number().max(latestEndS),
   /** Ids; without it: all cameras. */
   cameras: z.array(z.string().max(64)).max(500).optional(),
   /** Of the user, who has another one after each change of password, role, limit or state. */
