@@ -12,7 +12,7 @@ import {
   MessageDecoder,
   MultiCamFormatError,
   withLength,
-  writeFiles,
+  writeStatus,
   writeStopped,
   writeUploadQueued,
   writeUploadStatus,
@@ -20,7 +20,7 @@ import {
 import type { Clock } from "../../clock/clock.ts";
 import type { Log } from "../../log/log.ts";
 import type { RecordingDevice, Uploads } from "../../multicam/contract.ts";
-import { activityStatus, errorReply, statusReply, uploadLists } from "./replies.ts";
+import { activityStatus, errorReply, filesReply, fittingReply, uploadLists } from "./replies.ts";
 import { sendVideo } from "./send-video.ts";
 
 export interface ConnectionOptions {
@@ -36,8 +36,8 @@ export interface ConnectionOptions {
   readonly stallTimeoutMs?: number;
 }
 
-/** As many files as fit into what controllers read at once. */
-const maxListed = 400;
+/** More files than fit into what controllers read at once. */
+const maxListed = 500;
 /** Commands that wait behind a running one. */
 const maxWaiting = 32;
 /** After the last answer a controller has so long to take it. */
@@ -154,21 +154,21 @@ export class MultiCamConnection {
       case "START_RECORDING": {
         const state = await device.start(Math.round(command.fields.timestamp * 1e6));
         const status = state === "armed" ? "scheduled_recording_accepted" : "recording";
-        return statusReply(this.#facts(), status);
+        return fittingReply(this.#facts(), (facts) => writeStatus(facts, status));
       }
-      case "STOP_RECORDING":
-        return writeStopped(this.#facts({ isRecording: false }), await device.stop());
+      case "STOP_RECORDING": {
+        const file = await device.stop();
+        return fittingReply(this.#facts({ isRecording: false }), (facts) => writeStopped(facts, file));
+      }
       case "DEVICE_STATUS":
       case "HEARTBEAT":
-        return statusReply(this.#facts(), activityStatus(device.activity()));
+        return fittingReply(this.#facts(), (facts) => writeStatus(facts, activityStatus(device.activity())));
       case "LIST_FILES":
-        return writeFiles(this.#facts(), device.files(maxListed));
+        return filesReply(this.#facts(), device.files(maxListed));
       case "UPLOAD_STATUS": {
         const { current, waiting, failed } = uploads.of(device.deviceId);
-        return writeUploadStatus(
-          { ...this.#facts(), uploadQueue: waiting, failedUploadQueue: failed },
-          current,
-        );
+        const lists = { uploadQueue: waiting, failedUploadQueue: failed };
+        return fittingReply({ ...this.#facts(), ...lists }, (facts) => writeUploadStatus(facts, current));
       }
       case "UPLOAD_TO_CLOUD":
         return this.#queueUpload(command);
@@ -190,7 +190,7 @@ export class MultiCamConnection {
         "UPLOAD_TO_CLOUD needs uploadUrl, or all of s3Bucket, s3Key, awsAccessKeyId, awsSecretAccessKey, awsSessionToken and awsRegion.",
       );
     }
-    return writeUploadQueued(this.#facts(), file);
+    return fittingReply(this.#facts(), (facts) => writeUploadQueued(facts, file));
   }
 
   async #sendVideo(mode: FramingMode, command: CommandMessage): Promise<void> {

@@ -5,9 +5,9 @@ import {
   DeviceStatus,
   MAX_REPLY_BYTES,
   writeError,
-  writeStatus,
+  writeFiles,
 } from "@ocelli/protocol/multicam";
-import type { DeviceActivity, DeviceUploads } from "../../multicam/contract.ts";
+import type { DeviceActivity, DeviceFile, DeviceUploads } from "../../multicam/contract.ts";
 
 const statusOf: Readonly<Record<DeviceActivity, DeviceStatus>> = {
   idle: DeviceStatus.READY,
@@ -30,15 +30,29 @@ export function activityStatus(activity: DeviceActivity): DeviceStatus {
 }
 
 /** Controllers read a reply once: it stays within what they read, and loses waiting uploads before anything else. */
-export function statusReply(facts: DeviceFacts, status: DeviceStatus): string {
-  const full = writeStatus(facts, status);
-  if (Buffer.byteLength(full) <= MAX_REPLY_BYTES) return full;
+export function fittingReply(facts: DeviceFacts, write: (facts: DeviceFacts) => string): string {
+  const full = write(facts);
   const { uploadQueue = [], failedUploadQueue = [] } = facts;
+  if (Buffer.byteLength(full) <= MAX_REPLY_BYTES || uploadQueue.length + failedUploadQueue.length === 0) {
+    return full;
+  }
   const half = (items: typeof uploadQueue) => items.slice(0, Math.floor(items.length / 2));
-  return statusReply(
+  return fittingReply(
     { ...facts, uploadQueue: half(uploadQueue), failedUploadQueue: half(failedUploadQueue) },
-    status,
+    write,
   );
+}
+
+/** Controllers read so much at once, bytes. */
+const maxListBytes = 65_535;
+
+/** The newest files, as many as a controller reads. */
+export function filesReply(facts: DeviceFacts, files: readonly DeviceFile[]): string {
+  const full = writeFiles(facts, files);
+  const bytes = Buffer.byteLength(full);
+  if (bytes <= maxListBytes) return full;
+  const fitting = Math.min(files.length - 1, Math.floor((files.length * maxListBytes) / bytes));
+  return filesReply(facts, files.slice(0, fitting));
 }
 
 export function errorReply(facts: DeviceFacts, error: unknown): string {
