@@ -275,6 +275,14 @@ describe("a server with TLS", () => {
     }
   });
 
+  it("that is not there is said in words, for calls and for downloads", async () => {
+    const client = new CameraClient({ host: "127.0.0.1", port, useSsl: true, maxRetries: 1, logger: null });
+    await expect(client.connect()).rejects.toThrow(/speaks no TLS; leave useSsl off, or check the port\.$/);
+    await expect(client.downloadFile("recordings", "x.mp4", target(), { retries: 0 })).rejects.toThrow(
+      /speaks no TLS/,
+    );
+  });
+
   it("in a browser is trusted by the browser alone", () => {
     expect(() => new BrowserClient({ ca: "x" })).toThrow("browser decides");
   });

@@ -2,7 +2,7 @@
 import { type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import { ConnectionError } from "../errors.ts";
-import { type Tls, tlsOptions } from "./tls.ts";
+import { inWords, type Tls, tlsOptions } from "./tls.ts";
 
 export interface GetOptions extends Tls {
   readonly headers: Readonly<Record<string, string>>;
@@ -32,7 +32,7 @@ export function get(url: URL, options: GetOptions): Promise<IncomingMessage> {
       if (signal?.aborted) reject(signal.reason);
       else {
         reject(
-          new ConnectionError(`Cannot reach ${url.origin}: ${cause.message}`, {
+          new ConnectionError(`Cannot reach ${url.origin}: ${inWords(cause).message}`, {
             condition: "connect_failed",
             cause,
           }),

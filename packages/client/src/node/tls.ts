@@ -19,6 +19,12 @@ export function tlsOptions({
   };
 }
 
+/** OpenSSL tells of a server without TLS in lines of its own source. */
+export function inWords(error: Error): Error {
+  if (!/ssl.*(wrong version number|packet length too long|http request)/is.test(error.message)) return error;
+  return new Error("what answers there speaks no TLS; leave useSsl off, or check the port", { cause: error });
+}
+
 function pem(certificate: string | Uint8Array): string | Buffer {
   return typeof certificate === "string" ? certificate : Buffer.from(certificate);
 }
