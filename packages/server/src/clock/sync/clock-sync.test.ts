@@ -38,6 +38,7 @@ describe("the state of the clock", () => {
     const clock = new FakeClock();
     const sync = new SystemClockSync({ clock, servers: [], readKernel: () => undefined });
     expect(sync.state).toMatchObject({ synchronised: false, source: "none" });
+    expect(sync.state.reason).toContain("cannot be asked");
     sync.close();
   });
 

@@ -148,6 +148,9 @@ export class SystemClockSync implements ClockSync {
     const { servers, trustKernel = true } = this.#options;
     if (servers.length > 0) return "The time servers have not answered yet. Wait some seconds.";
     if (!trustKernel) return "No time server is named. Name some in clock.ntpServers.";
+    if (daemon === undefined) {
+      return "The kernel cannot be asked about its clock here: a sandbox may forbid adjtimex. Name time servers in clock.ntpServers.";
+    }
     if (daemon !== undefined && daemon !== "kernel") {
       return `${daemon} runs, but has not synchronised the clock yet. Wait, or look at its own status.`;
     }
