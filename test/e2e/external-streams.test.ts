@@ -103,6 +103,10 @@ describe("a stream that is added", () => {
     });
     await rpc.waitFor("stream.added", (params) => params.camera_id === "camera101");
     await rpc.waitFor("camera.added", (params) => params.camera_id === "camera101");
+    const { cameras } = await rpc.call<{ cameras: { camera_id: string }[] }>("get_camera_list");
+    expect(cameras.find(({ camera_id }) => camera_id === "camera101")).toMatchObject({
+      ...{ status: "CONNECTED", resolution: "320x240", fps: 15, formats: ["H264"] },
+    });
     const again = await rpc.call("add_external_stream", { stream_url: locked() });
     expect(again).toMatchObject({ stream_name: "Door", camera_id: "camera101", already_added: true });
     const configured = await rpc.call("add_external_stream", { stream_url: `${network.rtsp}/hevc` });

@@ -133,6 +133,11 @@ export class CameraImpl implements Camera {
     return this.#capabilities;
   }
 
+  /** What a look at the camera, or its last capture, has shown. */
+  get learned(): LearnedMode | undefined {
+    return this.#learned;
+  }
+
   get node(): string | undefined {
     return this.#node;
   }
@@ -150,6 +155,11 @@ export class CameraImpl implements Camera {
       this.#connectedAtUs = nowUs;
       this.#disconnectedAtUs = undefined;
       this.#clearFailure();
+    }
+    // The same look is not taken twice: a capture may have shown better since.
+    if (device.seen !== undefined && device.seen !== this.#device?.seen) {
+      const { codec, width, height, fps } = device.seen;
+      this.#learned = { codec, width, height, fps };
     }
     this.#device = device;
     this.#name = device.name;

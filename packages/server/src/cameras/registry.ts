@@ -208,6 +208,7 @@ export class CameraRegistry implements Cameras {
       identity: device.identity,
       name: device.name,
       node: device.node ?? entry.record.node,
+      learned: entry.camera.learned,
       lastSeenUs: this.#options.clock.wallUs(),
     });
   }

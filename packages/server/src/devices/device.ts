@@ -1,3 +1,4 @@
+import type { VideoCodec } from "../media/fragment.ts";
 import type { DeviceControls } from "./controls.ts";
 import type { Rational } from "./rational.ts";
 
@@ -84,6 +85,14 @@ export interface Device {
   readonly node?: string;
   /** `undefined` until known (network cameras are probed by their first capture). */
   readonly capabilities?: DeviceCapabilities;
+  /** What a look at it showed where `capabilities` are not known: how it is until a capture says more. */
+  readonly seen?: {
+    readonly codec: VideoCodec;
+    readonly width: number;
+    readonly height: number;
+    /** 0 where the stream does not say. */
+    readonly fps: number;
+  };
   /** Set while the device is there but cannot be used; the registry shows status ERROR with this reason. */
   readonly problem?: { readonly code: string; readonly message: string };
   /** What can be turned at it; absent where the hub cannot. */

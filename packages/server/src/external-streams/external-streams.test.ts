@@ -119,7 +119,7 @@ describe("an added stream", () => {
     const { stream, wasKnown } = await hub.streams.add({ url, name: "Door" });
     expect(wasKnown).toBe(false);
     expect(stream).toMatchObject({ url: "rtsp://h/a", name: "Door", cameraId: "camera:Door", facts });
-    expect(hub.devices.get("rtsp://h/a")).toMatchObject({ kind: "rtsp", name: "Door" });
+    expect(hub.devices.get("rtsp://h/a")).toMatchObject({ kind: "rtsp", name: "Door", seen: facts });
     expect(told).toEqual(["stream.added"]);
   });
 

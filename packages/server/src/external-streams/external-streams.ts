@@ -146,7 +146,7 @@ export class ExternalStreams {
     if (!isDeepStrictEqual(wanted, this.#streams.get(shown))) {
       this.#keep(() => store.put(wanted));
       this.#streams.set(shown, wanted);
-      provider.put(device);
+      provider.put(facts === undefined || facts.width === 0 ? device : { ...device, seen: facts });
     }
     if (facts !== undefined) {
       this.#facts.set(shown, facts);

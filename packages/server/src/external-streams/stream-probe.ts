@@ -6,10 +6,10 @@ import type { Device } from "../devices/device.ts";
 import { inputOptions } from "../devices/network/inputs.ts";
 import { probe } from "../ffmpeg/probe.ts";
 import { maskSecrets } from "../log/mask.ts";
+import type { VideoCodec } from "../media/fragment.ts";
 
 export interface StreamFacts {
-  /** ffmpeg's name: `h264`. */
-  readonly codec: string;
+  readonly codec: VideoCodec;
   readonly width: number;
   readonly height: number;
   /** 0 where the stream does not say. */
@@ -25,7 +25,7 @@ export interface StreamProbeOptions {
 }
 
 /** What the hub records and shows without decoding. */
-const codecs: ReadonlySet<string> = new Set(["h264", "hevc", "mjpeg", "av1"]);
+const codecs: readonly VideoCodec[] = ["h264", "hevc", "mjpeg", "av1"];
 /** Bounds of what ffprobe reads: bytes, and microseconds of media. */
 const maxBytes = 5_000_000;
 const maxMediaUs = 5_000_000;
@@ -52,12 +52,13 @@ export async function probeStream(device: Device, options: StreamProbeOptions): 
     if (video === undefined) {
       throw new OcelliError("capture_failed", `${shown} holds no video that could be read.`);
     }
-    const { codec = "unknown", width = 0, height = 0, fps = 0 } = video;
-    if (!codecs.has(codec)) {
+    const { codec: found = "unknown", width = 0, height = 0, fps = 0 } = video;
+    const codec = codecs.find((one) => one === found);
+    if (codec === undefined) {
       throw new OcelliError(
         "unsupported",
-        `The video of ${shown} is ${codec}. The hub takes H.264, HEVC, AV1 and MJPEG: choose one of them in the camera.`,
-        { details: { url: shown, codec } },
+        `The video of ${shown} is ${found}. The hub takes H.264, HEVC, AV1 and MJPEG: choose one of them in the camera.`,
+        { details: { url: shown, codec: found } },
       );
     }
     return { codec, width, height, fps, audio: audio !== undefined };
