@@ -77,6 +77,11 @@ describe.skipIf(!hasChromium).each(["h264", "mjpeg"])(
         });
     }
 
+    it("does not call itself connected before anybody has signed in", async () => {
+      await page.getByLabel("API key").waitFor();
+      expect(await page.locator("#connection").textContent()).toBe("Not signed in");
+    });
+
     it("says that a wrong key is wrong and asks again", async () => {
       await page.getByLabel("API key").fill("camera_service_sk_wrong");
       await page.getByRole("button", { name: "Show cameras" }).click();
@@ -88,6 +93,7 @@ describe.skipIf(!hasChromium).each(["h264", "mjpeg"])(
       await page.getByLabel("API key").fill(adminKey);
       await page.getByRole("button", { name: "Show cameras" }).click();
       await card().locator(".badge.live").waitFor();
+      expect(await page.locator("#connection").textContent()).toBe("Connected");
       const first = await played();
       await expect
         .poll(async () => (await played()).seconds, { timeout: 15_000 })
@@ -132,6 +138,22 @@ describe.skipIf(!hasChromium).each(["h264", "mjpeg"])(
         await page.mouse.move(0, 0);
         await page.screenshot({ path: `${screenshot}-${codec}.png` });
       }
+    });
+
+    it("gives a lone camera the width, covers nothing of its picture, and fits a phone", async () => {
+      const boxOf = async (selector: string) => {
+        const box = await page.locator(selector).boundingBox();
+        if (box === null) throw new Error(`${selector} is not there`);
+        return box;
+      };
+      expect((await boxOf("article")).width).toBeCloseTo((await boxOf("#cameras")).width, 0);
+      const picture = await boxOf(".picture");
+      expect((await boxOf(".badge.live")).x).toBeGreaterThan(picture.x + picture.width);
+      await page.setViewportSize({ width: 390, height: 844 });
+      const narrow = await boxOf(".picture");
+      expect((await boxOf(".badge.live")).y).toBeGreaterThan(narrow.y + narrow.height);
+      expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(390);
+      await page.setViewportSize({ width: 1280, height: 900 });
     });
 
     it("goes on by itself, without asking for the key, when the hub was restarted", async () => {

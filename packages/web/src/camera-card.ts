@@ -38,11 +38,11 @@ export class CameraCard {
     this.#snapshot.type = "button";
     this.#record.type = "button";
     this.#outcome.setAttribute("role", "status");
-    this.#view.root.append(this.#recBadge);
     this.root.dataset.camera = camera.id;
+    const badges = element("span", "badges", this.#recBadge, this.#view.badge, this.#status);
     this.root.append(
       this.#view.root,
-      element("div", "about", this.#name, element("span", "id", camera.id), this.#status),
+      element("div", "about", this.#name, element("span", "id", camera.id), badges),
       element("div", "details", this.#format, this.#numbers),
       element("div", "actions", this.#snapshot, this.#record, this.#outcome),
     );

@@ -21,10 +21,11 @@ const hiddenForMs = 10_000;
 export class LiveView {
   /** Put this into the page. */
   readonly root = element("div", "picture");
+  /** Says that the picture is live. Put it beside the picture, not over it: cameras write into their corners. */
+  readonly badge = element("span", "badge live", "Live");
   readonly #cameraId: string;
   readonly #events: LiveViewEvents;
   readonly #veil = element("div", "veil", "Connecting…");
-  readonly #badge = element("span", "badge live", "Live");
   #codecs = playableCodecs();
   #player: MsePlayer | undefined;
   #retryTimer: number | undefined;
@@ -39,8 +40,7 @@ export class LiveView {
     this.#cameraId = cameraId;
     this.#events = events;
     this.root.append(this.#veil);
-    this.#badge.hidden = true;
-    this.root.append(this.#badge);
+    this.badge.hidden = true;
     document.addEventListener("visibilitychange", this.#onVisibility);
   }
 
@@ -156,7 +156,7 @@ export class LiveView {
   #show(words: string): void {
     this.#veil.textContent = words;
     this.#veil.hidden = words === "";
-    this.#badge.hidden = words !== "";
+    this.badge.hidden = words !== "";
   }
 
   readonly #onVisibility = (): void => {

@@ -21,7 +21,7 @@ socketUrl.protocol = socketUrl.protocol.replace("http", "ws");
 const rpc = new Rpc({
   url: socketUrl.href,
   onOpen: () => {
-    setConnection("up", "Connected");
+    setConnection("waiting", "Connecting…");
     void enter();
   },
   onDown: () => setConnection("down", "The hub cannot be reached; trying again…"),
@@ -39,6 +39,7 @@ async function enter(): Promise<void> {
     if (error instanceof RpcError && error.isAuthentication) {
       askForKey(key === undefined ? "" : "This key is not valid any more. Enter the current one.");
     } else {
+      setConnection("waiting", "Something went wrong");
       showNotice(wordsOf(error));
     }
   }
@@ -46,6 +47,7 @@ async function enter(): Promise<void> {
 
 async function showHub(): Promise<void> {
   const cameras = await cameraList(rpc);
+  setConnection("up", "Connected");
   signIn.hidden = true;
   signOut.hidden = storedKey() === undefined;
   for (const [id, card] of cards) {
@@ -89,6 +91,7 @@ function askForKey(problem: string): void {
   for (const card of cards.values()) card.close();
   cards.clear();
   files.hide();
+  setConnection("waiting", "Not signed in");
   showNotice("");
   signOut.hidden = true;
   signIn.hidden = false;
@@ -129,7 +132,7 @@ signOut.addEventListener("click", () => {
   rpc.reconnect();
 });
 
-function setConnection(state: "up" | "down", words: string): void {
+function setConnection(state: "waiting" | "up" | "down", words: string): void {
   connection.className = `connection ${state}`;
   connection.textContent = words;
 }
