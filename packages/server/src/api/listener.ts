@@ -14,7 +14,7 @@ import type { FastifyInstance } from "fastify";
 import type { Clock } from "../clock/clock.ts";
 import type { Log } from "../log/log.ts";
 import type { Certificate } from "./edge/certificate.ts";
-import { sharePort } from "./first-bytes.ts";
+import { type SharedPort, sharePort } from "./first-bytes.ts";
 import { answerMalformed } from "./malformed-requests.ts";
 import { findPortHolder } from "./port-holder.ts";
 import type { Upgrades } from "./upgrades.ts";
@@ -60,7 +60,7 @@ export class Listener {
   readonly #options: ListenerOptions;
   readonly #servers: Server[] = [];
   /** Before servers that share their port. */
-  readonly #fronts: NetServer[] = [];
+  readonly #fronts: SharedPort[] = [];
   readonly #bound: BoundAddress[] = [];
   readonly #warnings: string[] = [];
   #connections = 0;
@@ -123,20 +123,21 @@ export class Listener {
     server.on("upgrade", (request, socket, head) => upgrades.handle(request, socket, head));
     server.on("clientError", answerMalformed);
     const { otherProtocol, clock, requestTimeoutMs } = this.#options;
-    const front =
+    const shared =
       otherProtocol === undefined || certificate !== undefined
-        ? server
+        ? undefined
         : sharePort({
             http: server,
             other: otherProtocol,
             clock,
             ...(requestTimeoutMs === undefined ? {} : { silentTimeoutMs: requestTimeoutMs }),
           });
+    const front: NetServer = shared?.server ?? server;
     front.on("connection", (socket) => this.#count(socket));
     await listen(front, address);
     front.on("error", (error) => this.#options.log.error({ err: error }, "a listener failed"));
     this.#servers.push(server);
-    if (front !== server) this.#fronts.push(front);
+    if (shared !== undefined) this.#fronts.push(shared);
     const bound = front.address();
     const port = bound !== null && typeof bound === "object" ? bound.port : address.port;
     this.#bound.push({ host: address.host, port, secure: certificate !== undefined });
@@ -163,20 +164,26 @@ export class Listener {
       requestTimeout: requestTimeoutMs,
       connectionsCheckingInterval: Math.min(5000, requestTimeoutMs),
     };
-    if (certificate === undefined) return createServer(options, serve).setTimeout(stallTimeoutMs);
+    if (certificate === undefined) {
+      const server = createServer(options, serve);
+      server.timeout = stallTimeoutMs;
+      return server;
+    }
     const server: SecureServer = createSecureServer(
       { ...options, ...certificate.settings, handshakeTimeout: requestTimeoutMs },
       serve,
     );
+    server.timeout = stallTimeoutMs;
     certificate.onChange((settings) => server.setSecureContext(settings));
-    return server.setTimeout(stallTimeoutMs);
+    return server;
   }
 
   async #closeAll(): Promise<void> {
     const { clock, upgrades, closeTimeoutMs = 5000 } = this.#options;
-    const closed = [...this.#servers, ...this.#fronts].map(
+    const closed = [...this.#servers, ...this.#fronts.map(({ server }) => server)].map(
       (server) => new Promise<void>((resolve) => server.close(() => resolve())),
     );
+    for (const front of this.#fronts) front.dropSilent();
     // A kept-alive connection goes idle only when its running response is done.
     const idle = clock.every(50, () => {
       for (const server of this.#servers) server.closeIdleConnections();
