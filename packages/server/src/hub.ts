@@ -536,7 +536,9 @@ export class Hub {
     this.#started("connections", async () => {
       if (ready) bus.emit("system.shutdown", { reason: "requested" });
       ready = false;
-      await Promise.all([rpc.close(), live.close(), listener.close()]);
+      // Together: on a shared port the listener waits for the connections of both protocols.
+      const devices = multicam?.close(config.shutdownSeconds * 200);
+      await Promise.all([rpc.close(), live.close(), devices, listener.close()]);
       await closeApp(app);
     });
     const addresses = await listener.open();

@@ -3,11 +3,12 @@ import { createServer, type Server as HttpServer } from "node:http";
 import { type AddressInfo, connect, type Server, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { FakeClock } from "../clock/fake-clock.ts";
-import { sharePort } from "./first-bytes.ts";
+import { type SharedPort, sharePort } from "./first-bytes.ts";
 
 let clock: FakeClock;
 let http: HttpServer;
 let front: Server;
+let shared: SharedPort;
 let others: Promise<string>[];
 let wanted: boolean;
 const peers: Socket[] = [];
@@ -27,7 +28,8 @@ beforeEach(async () => {
     }
     return wanted;
   };
-  front = sharePort({ http, other, clock });
+  shared = sharePort({ http, other, clock });
+  front = shared.server;
   front.listen(0, "127.0.0.1");
   await once(front, "listening");
 });
@@ -80,6 +82,16 @@ describe("a port that is shared", () => {
     const closed = all(silent);
     clock.advance(30_000);
     expect(await closed).toBe("");
+  });
+
+  it("lets go of who has not said anything when it closes", async () => {
+    const accepted = once(front, "connection");
+    const silent = await open();
+    await accepted;
+    const closed = new Promise((resolve) => front.close(resolve));
+    const ended = all(silent);
+    shared.dropSilent();
+    await Promise.all([closed, ended]);
   });
 
   it("ends HTTP requests that do not arrive, and idle connections when it closes", async () => {

@@ -15,14 +15,23 @@ export interface FirstBytesOptions {
   readonly silentTimeoutMs?: number;
 }
 
-/** A server in front of `http`, which itself does not listen. */
-export function sharePort({ http, other, clock, silentTimeoutMs = 30_000 }: FirstBytesOptions): Server {
+export interface SharedPort {
+  /** In front of `http`, which itself does not listen. Its `close` waits for all connections, of any protocol. */
+  readonly server: Server;
+  /** Ends connections that have not said anything yet. */
+  dropSilent(): void;
+}
+
+export function sharePort({ http, other, clock, silentTimeoutMs = 30_000 }: FirstBytesOptions): SharedPort {
+  const silent = new Set<Socket>();
   // Node counts connections, ends those whose request does not arrive, and finds idle ones, only in a server that listens.
   http.emit("listening");
-  return createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    silent.add(socket);
     const cancel = clock.after(silentTimeoutMs, () => socket.destroy());
     const forget = (): void => {
       cancel();
+      silent.delete(socket);
       socket.off("readable", look).off("error", forget).off("close", forget).off("end", gone);
     };
     const gone = (): void => {
@@ -42,6 +51,12 @@ export function sharePort({ http, other, clock, silentTimeoutMs = 30_000 }: Firs
     };
     socket.on("readable", look).on("error", forget).on("close", forget).on("end", gone);
   });
+  return {
+    server,
+    dropSilent: () => {
+      for (const socket of silent) socket.destroy();
+    },
+  };
 }
 
 function isHttp(byte: number | undefined): boolean {
