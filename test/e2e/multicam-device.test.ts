@@ -393,6 +393,23 @@ describe("networks that are not allowed", () => {
   });
 });
 
+it("a hub stops in time although connections of every kind are open", async () => {
+  const other = await startHub({ env: { ...env, OCELLI_SHUTDOWN_SECONDS: "10" } });
+  const idle = await RawConnection.open(other.port);
+  idle.socket.write(command("DEVICE_STATUS"));
+  await idle.replies(1);
+  const half = await RawConnection.open(other.port);
+  half.socket.write('{"comm');
+  const silent = await RawConnection.open(other.port);
+  const web = await RawConnection.open(other.port);
+  web.socket.write("GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  await web.until((bytes) => bytes.includes("200 OK"));
+  // 1 when something did not end within the bound.
+  expect(await other.end()).toEqual({ code: 0, signal: null });
+  await Promise.all([idle, half, silent, web].map((one) => one.ended));
+  await other.stop();
+});
+
 describe("a hub that is killed", () => {
   it("while a start waits, waits on; while it records, records on, and every file is whole", async () => {
     const dataDir = mkdtempSync(join(tmpdir(), "ocelli-killed-"));
