@@ -82,6 +82,21 @@ describe("a connection", () => {
     await expect(connection.call("take_snapshot", { device: "x" })).rejects.toMatchObject({ condition });
   });
 
+  it("says which kind of credential it gives, so that a refusal speaks of that", async () => {
+    const given: unknown[] = [];
+    answer = ({ params }) => {
+      given.push(params);
+      return { result: { authenticated: true } };
+    };
+    await using connection = await connect();
+    await connection.authenticate("camera_service_sk_x");
+    await connection.authenticate("a.b.c");
+    expect(given).toEqual([
+      { auth_token: "camera_service_sk_x", auth_type: "api_key" },
+      { auth_token: "a.b.c", auth_type: "jwt" },
+    ]);
+  });
+
   it("gives up a call in time, and is not confused by its late answer", async () => {
     let late = "";
     answer = ({ id, method }) => {

@@ -127,7 +127,9 @@ export class RpcConnection {
 
   /** @throws AuthenticationError */
   authenticate(credential: string): Promise<Success<ResultOf<"authenticate">>> {
-    return this.call("authenticate", { auth_token: credential });
+    // Said so that a refusal is about what was given; three parts with dots between them are a JWT.
+    const auth_type = credential.split(".").length === 3 ? "jwt" : "api_key";
+    return this.call("authenticate", { auth_token: credential, auth_type });
   }
 
   /**
