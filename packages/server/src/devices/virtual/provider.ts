@@ -121,7 +121,7 @@ function captureInput(camera: VirtualCamera, name: string, font: string | false)
     // Without the limits the first twenty frames are made at once, ahead of their time, to estimate a known rate.
     args: ["-re", "-f", "lavfi", "-fpsprobesize", "0", "-probesize", "32", "-i", graph],
     video: {
-      encodeArgs: codec === "h264" ? h264(fps) : ["-c:v", "mjpeg", "-q:v", "5", "-pix_fmt", "yuvj420p"],
+      encodeArgs: codec === "h264" ? h264(fps) : mjpeg,
     },
     timeSource: "arrival",
     audio: false,
@@ -132,6 +132,9 @@ function captureInput(camera: VirtualCamera, name: string, font: string | false)
 function tick(fps: number): string {
   return Number.isInteger(fps) ? `1/${fps}` : `1000/${Math.round(fps * 1000)}`;
 }
+
+/** With threads the encoder gives a frame when it is given the next, and not in every run. */
+const mjpeg = ["-c:v", "mjpeg", "-q:v", "5", "-pix_fmt", "yuvj420p", "-threads", "1"] as const;
 
 function h264(fps: number): readonly string[] {
   const gop = String(Math.max(1, Math.round(fps)));
