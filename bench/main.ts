@@ -12,11 +12,13 @@ import { hotplug } from "./sections/hotplug.ts";
 import { idle } from "./sections/idle.ts";
 import { latency } from "./sections/latency.ts";
 import { library } from "./sections/library.ts";
+import { multicam } from "./sections/multicam.ts";
 import { recorder } from "./sections/recorder.ts";
 import { recording } from "./sections/recording.ts";
 import { rpc } from "./sections/rpc.ts";
 import { snapshot } from "./sections/snapshot.ts";
 import { startup } from "./sections/startup.ts";
+import { sync } from "./sections/sync.ts";
 import { viewers } from "./sections/viewers.ts";
 
 const sections: readonly Section[] = [
@@ -32,6 +34,8 @@ const sections: readonly Section[] = [
   rpc,
   clients,
   library,
+  sync,
+  multicam,
 ];
 
 const usage = `Usage: npm run bench -- [--quick] [--json FILE] [section ...]

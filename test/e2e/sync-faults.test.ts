@@ -249,6 +249,28 @@ describe("a hub that is killed during a session", () => {
   }, 120_000);
 });
 
+describe("recordings in segments", () => {
+  it("are over after their duration all together, and one member with several files", async () => {
+    await using hub = await startHub({ env: { ...virtual, OCELLI_RECORDING_SEGMENT_SECONDS: "1" } });
+    await using rpc = await hub.rpc();
+    await ready(rpc, 2);
+    await rpc.call("create_sync_group", { name: "pair", members: ["camera100", "camera101"] });
+    const { session_id } = await startOf(rpc, { group: "pair", delay: 2, duration: 3 });
+    expect((await over(rpc, session_id)).status).toBe("completed");
+    const report = await reportOf(rpc, session_id);
+    for (const { files, frames_received, frames_dropped, duration } of report.members) {
+      expect(files).toHaveLength(3);
+      const reads = await Promise.all(files.map((name) => readRecording(hub.file("recordings", name))));
+      expect(reads.map(({ frames }) => frames)).toEqual([10, 10, 10]);
+      expect([frames_received, frames_dropped]).toEqual([30, 0]);
+      expect(duration).toBeCloseTo(3, 1);
+    }
+    await expect(rpc.call("align_sync_session", { session_id })).rejects.toThrow(
+      /goes over several of its files/,
+    );
+  }, 60_000);
+});
+
 describe("a camera that needs three seconds for its first frame", () => {
   it("is in time with the usual delay; with too short a one the report says so, and when it goes away too", async () => {
     await using slow = new SlowCamera(3000);
