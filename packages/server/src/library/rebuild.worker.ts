@@ -1,11 +1,10 @@
-/** The worker thread around `reconcile.ts`: opens its own connection, reports to `rebuild.ts`. */
-import { setImmediate } from "node:timers/promises";
+/** The worker thread around `rebuild-task.ts`: reports to `rebuild.ts`. */
 import { parentPort, workerData } from "node:worker_threads";
 import { messageOf } from "@ocelli/protocol";
 import { z } from "zod";
 import type { MediaKind } from "./contract.ts";
-import { isCorruption, MediaIndex } from "./media-index.ts";
-import { reconcile } from "./reconcile.ts";
+import { isCorruption } from "./media-index.ts";
+import { DamagedIndexError, rebuildIndex } from "./rebuild-task.ts";
 
 export type RebuildMessage =
   | { readonly type: "orphan"; readonly kind: MediaKind; readonly filename: string }
@@ -22,35 +21,10 @@ const task = z
 
 const post = (message: RebuildMessage): void => parentPort?.postMessage(message);
 
-async function run(): Promise<void> {
-  const index = new MediaIndex(task.databasePath);
-  try {
-    if (!index.isIntact()) {
-      post({ type: "failed", corrupt: true, message: "the database is damaged" });
-      return;
-    }
-    const steps = reconcile({
-      index,
-      folders: task.folders,
-      full: task.full,
-      onOrphan: (kind, filename) => post({ type: "orphan", kind, filename }),
-    });
-    for (;;) {
-      const step = steps.next();
-      if (step.done === true) {
-        post({ type: "done", ...step.value });
-        return;
-      }
-      // Lets the other thread have the database, and this one be ended.
-      await setImmediate();
-    }
-  } finally {
-    index.close();
-  }
-}
-
 try {
-  await run();
+  const result = await rebuildIndex(task, (kind, filename) => post({ type: "orphan", kind, filename }));
+  post({ type: "done", ...result });
 } catch (error) {
-  post({ type: "failed", corrupt: isCorruption(error), message: messageOf(error) });
+  const corrupt = error instanceof DamagedIndexError || isCorruption(error);
+  post({ type: "failed", corrupt, message: messageOf(error) });
 }

@@ -1,6 +1,6 @@
 /**
- * Makes the index equal to the folders, in batches, off the hub's thread (`rebuild.worker.ts`). Synchronous file
- * access is right here: the thread has nothing else to do, and a hundred thousand files are looked at in a second
+ * Makes the index equal to the folders, in batches: many files off the hub's thread (`rebuild.ts`). Synchronous file
+ * access is right here: the thread has nothing else to do, or the files are few; a hundred thousand are looked at in a second
  * or two.
  *
  * The hub goes on adding and deleting meanwhile. Both sides change the files first and the row after, so a row is

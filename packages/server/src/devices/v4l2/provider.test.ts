@@ -74,6 +74,28 @@ function listen(event: DeviceEvent): void {
 
 const seen = (...expected: string[]) => vi.waitFor(() => expect(events).toEqual(expected));
 
+it.each([true, false])(
+  "has a thread ready for the first node only where drivers are loaded: %s",
+  async (loaded) => {
+    if (loaded) mkdirSync(join(sys, "class/video4linux"), { recursive: true });
+    let threads = 0;
+    const count = (): void => {
+      threads++;
+    };
+    process.on("worker", count);
+    try {
+      provider = new V4l2Provider({
+        ...{ clock: new SystemClock(), log: pino({ level: "silent" }) },
+        ...{ devDir: dev, sysDir: sys },
+      });
+      await provider.start(() => undefined);
+      expect(threads).toBe(loaded ? 1 : 0);
+    } finally {
+      process.off("worker", count);
+    }
+  },
+);
+
 describe("V4l2Provider", () => {
   it("finds at the start all cameras of any number, and nothing else", async () => {
     for (const name of ["video0", "video1", "video63", "videoX", "null"]) plug(name);

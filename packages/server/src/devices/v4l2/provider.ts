@@ -6,7 +6,7 @@
  * Invariants: one `found` and then one `lost` for each stay of a device on a node, in order; a node that was taken
  * away and made again is `lost` and `found`; nothing is reported twice.
  */
-import { readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../../clock/clock.ts";
@@ -103,7 +103,8 @@ export class V4l2Provider implements DeviceProvider {
 
   async start(listener: (event: DeviceEvent) => void): Promise<void> {
     this.#listener = listener;
-    this.#queries?.warmUp();
+    // Where no driver of cameras has been loaded the thread and its megabytes wait for the first node.
+    if (existsSync(join(this.#sysDir, "class/video4linux"))) this.#queries?.warmUp();
     // Watch first, then scan: what appears in between is seen twice rather than not at all.
     this.#watch = new FolderWatch({
       folder: this.#devDir,
