@@ -1,4 +1,3 @@
-import { OcelliError } from "@ocelli/protocol";
 import type { FastifyInstance } from "fastify";
 import { watchAnswers } from "./api/answers.ts";
 import { registerCameraRoutes } from "./api/cameras/routes.ts";
@@ -71,8 +70,9 @@ import { cameraFamilies } from "./metrics/camera-metrics.ts";
 import { hubFamilies } from "./metrics/hub-metrics.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { recordingFamilies } from "./metrics/recording-metrics.ts";
-import { CameraDevice, type CameraDeviceOptions } from "./multicam/device.ts";
-import { deviceIdMigrations, deviceIdOf } from "./multicam/device-ids.ts";
+import type { AdvertisedDevice } from "./multicam/advertise.ts";
+import { CameraDevices, type CameraDevicesOptions } from "./multicam/camera-devices.ts";
+import { deviceIdMigrations } from "./multicam/device-ids.ts";
 import { UploadQueue, uploadMigrations } from "./multicam/uploads/upload-queue.ts";
 import { ContinuousRecording } from "./recording/continuous.ts";
 import { Exporter } from "./recording/export.ts";
@@ -556,7 +556,7 @@ export class Hub {
   /** The cameras as MultiCam devices; `undefined` unless the settings want them. */
   async #multicam(
     database: Database,
-    shared: Omit<CameraDeviceOptions, "deviceId" | "cameraId" | "log">,
+    shared: Omit<CameraDevicesOptions, "database" | "log">,
   ): Promise<MultiCamServer | undefined> {
     const { multicam: config } = this.#config;
     const log = this.#log.child({ part: "multicam" });
@@ -568,39 +568,23 @@ export class Hub {
     });
     this.#started("MultiCam uploads", () => uploads.close());
     uploads.start();
-    // A camera on two ports is one device still: what waits to start is known to it alone.
-    const devices = new Map<string, CameraDevice>();
-    const device = (name: string | undefined): CameraDevice | undefined => {
-      try {
-        const camera = name === undefined ? shared.cameras.list()[0] : shared.cameras.find(name);
-        if (camera === undefined) throw new OcelliError("camera_not_found", "There is no camera yet.");
-        const known = devices.get(camera.id);
-        if (known !== undefined) return known;
-        const made = new CameraDevice({
-          ...shared,
-          ...{ cameraId: camera.id, deviceId: deviceIdOf(database, camera.id), log },
-        });
-        this.#started(`MultiCam device ${camera.id}`, () => made.close());
-        devices.set(camera.id, made);
-        return made;
-      } catch (error) {
-        log.warn({ err: error, camera: name }, "a camera cannot be a MultiCam device until the next start");
-        return undefined;
-      }
-    };
-    const others = config.devices.flatMap(({ camera, port }) => {
-      const made = device(camera);
-      return made === undefined ? [] : [{ device: made, host: "0.0.0.0", port }];
-    });
+    const devices = new CameraDevices({ ...shared, database, log });
+    this.#started("MultiCam devices", () => devices.close());
     const { MultiCamServer } = await import("./api/multicam/server.ts");
     const server = new MultiCamServer({
       ...{ uploads, clock: shared.clock, log, deviceType: config.deviceType },
       networks: new Networks(config.networks),
-      shared: device(config.camera),
-      others,
+      shared: devices.finder(config.camera),
+      others: config.devices.map(({ camera, port }) => ({
+        device: devices.finder(camera),
+        host: "0.0.0.0",
+        port,
+      })),
     });
     this.#started("MultiCam connections", () => server.close(this.#config.shutdownSeconds * 200));
-    for (const address of await server.open()) log.info(address, "a MultiCam device is served");
+    for (const { port, device } of await server.open()) {
+      log.info({ port, camera: device()?.cameraId }, "a MultiCam device is served");
+    }
     return server;
   }
 
@@ -609,19 +593,22 @@ export class Hub {
     if (multicam === undefined || !this.#config.multicam.advertise) return;
     const { Advertisement } = await import("./multicam/advertise.ts");
     const log = this.#log.child({ part: "multicam" });
-    const { shared } = multicam;
     const reachable = addresses.find(({ host, secure }) => !secure && !/^(127\.|::1$|localhost$)/.test(host));
-    if (shared !== undefined && reachable === undefined) {
+    if (reachable === undefined) {
       log.warn(
-        { device: shared.deviceId },
-        "a MultiCam device is not announced: the hub's own addresses are for this machine only, or speak TLS",
+        "the MultiCam device on the hub's own addresses is not announced: they are for this machine only, or speak TLS",
       );
     }
-    const own =
-      shared === undefined || reachable === undefined
-        ? []
-        : [{ deviceId: shared.deviceId, port: reachable.port }];
-    const devices = [...own, ...multicam.addresses.filter(({ deviceId }) => deviceId !== own[0]?.deviceId)];
+    const devices = (): AdvertisedDevice[] => {
+      const own = reachable === undefined ? [] : [{ device: multicam.shared, port: reachable.port }];
+      const others = multicam.addresses.map(({ device, port }) => ({ device: device(), port }));
+      const byId = new Map<string, AdvertisedDevice>();
+      for (const { device, port } of [...own, ...others]) {
+        if (device === undefined || byId.has(device.deviceId)) continue;
+        byId.set(device.deviceId, { deviceId: device.deviceId, port });
+      }
+      return [...byId.values()];
+    };
     const advertisement = new Advertisement({ devices, clock: this.#clock, log });
     this.#started("announcement of MultiCam devices", () => advertisement.close());
   }

@@ -1,6 +1,6 @@
 /**
  * Tells the network by mDNS that there are MultiCam devices here (spec section 10). Sends multicast: only made when the
- * settings ask for it. Says goodbye at the end, and tells anew when this machine's addresses change.
+ * settings ask for it. Says goodbye at the end, and tells anew when devices or this machine's addresses change.
  */
 import { networkInterfaces } from "node:os";
 import { INSTANCE_PREFIX } from "@ocelli/protocol/multicam";
@@ -14,10 +14,11 @@ export interface AdvertisedDevice {
 }
 
 export interface AdvertisementOptions {
-  readonly devices: readonly AdvertisedDevice[];
+  /** Those there are now; looked at again and again. */
+  readonly devices: () => readonly AdvertisedDevice[];
   readonly clock: Clock;
   readonly log: Log;
-  /** How often this machine's addresses are looked at. Default 5000. */
+  /** How often devices and this machine's addresses are looked at. Default 5000. */
   readonly intervalMs?: number;
   /** Addresses of this machine that others can reach. Default: what the system says. */
   readonly addresses?: () => readonly string[];
@@ -51,23 +52,25 @@ export class Advertisement {
   }
 
   #look(): void {
-    const { addresses = reachableAddresses, log } = this.#options;
-    const now = addresses().join(" ");
+    const { addresses = reachableAddresses, devices, log } = this.#options;
+    const places = addresses();
+    const there = devices();
+    const now = JSON.stringify([places, there]);
     if (now === this.#told) return;
     this.#told = now;
     this.#busy = this.#busy.then(async () => {
       await this.#withdraw();
-      if (now === "") {
-        log.info("no network to announce MultiCam devices in");
+      if (places.length === 0 || there.length === 0) {
+        log.info("no MultiCam device, or no network to announce it in");
         return;
       }
-      this.#announce();
-      log.info({ addresses: now }, "MultiCam devices are announced by mDNS");
+      this.#announce(there);
+      log.info({ addresses: places, devices: there }, "MultiCam devices are announced by mDNS");
     });
   }
 
-  #announce(): void {
-    const { devices, log } = this.#options;
+  #announce(devices: readonly AdvertisedDevice[]): void {
+    const { log } = this.#options;
     const bonjour = new Bonjour({}, (error: Error) =>
       log.debug({ err: error }, "an mDNS answer was not sent"),
     );

@@ -10,11 +10,11 @@ import { type ConnectionOptions, MultiCamConnection } from "./connection.ts";
 
 export interface MultiCamServerOptions extends Omit<ConnectionOptions, "device"> {
   readonly networks: Networks;
-  /** The device on the shared port. */
-  readonly shared: RecordingDevice | undefined;
+  /** The device on the shared port; `undefined` while its camera has never been there. */
+  readonly shared: () => RecordingDevice | undefined;
   /** Further devices, each on its own port; 0 takes a free one. */
   readonly others: readonly {
-    readonly device: RecordingDevice;
+    readonly device: () => RecordingDevice | undefined;
     readonly host: string;
     readonly port: number;
   }[];
@@ -23,9 +23,8 @@ export interface MultiCamServerOptions extends Omit<ConnectionOptions, "device">
 }
 
 export interface MultiCamAddress {
-  readonly deviceId: string;
-  readonly cameraId: string;
   readonly port: number;
+  readonly device: () => RecordingDevice | undefined;
 }
 
 export class MultiCamServer {
@@ -41,10 +40,10 @@ export class MultiCamServer {
 
   /** The device on the hub's own ports. */
   get shared(): RecordingDevice | undefined {
-    return this.#options.shared;
+    return this.#options.shared();
   }
 
-  /** Devices with a port of their own. */
+  /** Ports of their own. */
   get addresses(): readonly MultiCamAddress[] {
     return this.#addresses;
   }
@@ -61,7 +60,7 @@ export class MultiCamServer {
         this.#servers.push(server);
         const bound = server.address();
         const real = bound !== null && typeof bound === "object" ? bound.port : port;
-        addresses.push({ deviceId: device.deviceId, cameraId: device.cameraId, port: real });
+        addresses.push({ device, port: real });
       }
     } catch (error) {
       await this.close(0);
@@ -71,11 +70,9 @@ export class MultiCamServer {
     return addresses;
   }
 
-  /** A connection of the shared port that does not begin as HTTP; `false` when it is none of this protocol's. */
+  /** A connection of the shared port that does not begin as HTTP. */
   acceptShared(socket: Socket): boolean {
-    const { shared } = this.#options;
-    if (shared === undefined) return false;
-    this.#accept(socket, shared);
+    this.#accept(socket, this.#options.shared);
     return true;
   }
 
@@ -91,7 +88,7 @@ export class MultiCamServer {
     return this.#closing;
   }
 
-  #accept(socket: Socket, device: RecordingDevice): void {
+  #accept(socket: Socket, deviceNow: () => RecordingDevice | undefined): void {
     const { networks, log, maxConnections = 256 } = this.#options;
     const peer = socket.remoteAddress;
     if (this.#closing !== undefined || peer === undefined || !networks.has(peer)) {
@@ -101,6 +98,12 @@ export class MultiCamServer {
     }
     if (this.#connections.size >= maxConnections) {
       log.warn({ peer, maxConnections }, "too many MultiCam connections: one was turned away");
+      socket.destroy();
+      return;
+    }
+    const device = deviceNow();
+    if (device === undefined) {
+      log.info({ peer }, "a MultiCam controller came to a camera that is not there yet");
       socket.destroy();
       return;
     }
