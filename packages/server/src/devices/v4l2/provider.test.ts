@@ -1,6 +1,7 @@
 import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import pino from "pino";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Clock } from "../../clock/clock.ts";
@@ -89,6 +90,8 @@ it.each([true, false])(
         ...{ devDir: dev, sysDir: sys },
       });
       await provider.start(() => undefined);
+      // Node tells of a new thread after the work in hand.
+      await setImmediate();
       expect(threads).toBe(loaded ? 1 : 0);
     } finally {
       process.off("worker", count);
