@@ -1,7 +1,6 @@
 import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
-import { setImmediate } from "node:timers/promises";
 import pino from "pino";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Clock } from "../../clock/clock.ts";
@@ -91,7 +90,7 @@ it.each([true, false])(
       });
       await provider.start(() => undefined);
       // Node tells of a new thread after the work in hand.
-      await setImmediate();
+      await new Promise((resolve) => setImmediate(resolve));
       expect(threads).toBe(loaded ? 1 : 0);
     } finally {
       process.off("worker", count);
