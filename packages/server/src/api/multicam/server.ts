@@ -27,11 +27,16 @@ export interface MultiCamAddress {
   readonly device: () => RecordingDevice | undefined;
 }
 
+const quietMs = 10_000;
+
 export class MultiCamServer {
   readonly #options: MultiCamServerOptions;
   readonly #servers: Server[] = [];
   readonly #connections = new Set<MultiCamConnection>();
   #addresses: readonly MultiCamAddress[] = [];
+  #toldMonoUs = Number.NEGATIVE_INFINITY;
+  /** Turned away since then. */
+  #untold = 0;
   #closing: Promise<void> | undefined;
 
   constructor(options: MultiCamServerOptions) {
@@ -89,27 +94,39 @@ export class MultiCamServer {
   }
 
   #accept(socket: Socket, deviceNow: () => RecordingDevice | undefined): void {
-    const { networks, log, maxConnections = 256 } = this.#options;
+    const { networks, maxConnections = 256 } = this.#options;
     const peer = socket.remoteAddress;
     if (this.#closing !== undefined || peer === undefined || !networks.has(peer)) {
-      log.info({ peer }, "a MultiCam controller from a network that is not allowed was turned away");
-      socket.destroy();
+      this.#turnAway(socket, "a MultiCam controller from a network that is not allowed was turned away");
       return;
     }
     if (this.#connections.size >= maxConnections) {
-      log.warn({ peer, maxConnections }, "too many MultiCam connections: one was turned away");
-      socket.destroy();
+      this.#turnAway(socket, `more than ${maxConnections} MultiCam connections: one was turned away`);
       return;
     }
     const device = deviceNow();
     if (device === undefined) {
-      log.info({ peer }, "a MultiCam controller came to a camera that is not there yet");
-      socket.destroy();
+      this.#turnAway(socket, "a MultiCam controller came to a camera that is not there yet");
       return;
     }
     const connection = new MultiCamConnection(socket, { ...this.#options, device });
     this.#connections.add(connection);
     connection.closed.finally(() => this.#connections.delete(connection));
+  }
+
+  /** Tells of it now and then only: whoever is turned away may come again at once, and again. */
+  #turnAway(socket: Socket, why: string): void {
+    const { log, clock } = this.#options;
+    const peer = socket.remoteAddress;
+    socket.destroy();
+    const nowUs = clock.monoUs();
+    if (nowUs - this.#toldMonoUs < quietMs * 1000) {
+      this.#untold++;
+      return;
+    }
+    log.warn({ peer, others: this.#untold }, why);
+    this.#toldMonoUs = nowUs;
+    this.#untold = 0;
   }
 }
 
