@@ -1,6 +1,15 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, truncateSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+} from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { MultiCamController } from "@ocelli/client/node";
@@ -20,10 +29,11 @@ export const multicam: Section = {
 };
 
 const megabytes = 512;
+const nc = "/bin/nc.openbsd";
 
 async function download(report: Report, quick: boolean, folder: string): Promise<void> {
-  if (!existsSync("/bin/busybox")) {
-    report.skip("busybox with its nc is not here (apt-get install busybox-static)");
+  if (!existsSync(nc)) {
+    report.skip(`${nc} is not here (apt-get install netcat-openbsd)`);
     return;
   }
   // In memory, so that it is the way of the bytes that is measured, and no disk.
@@ -61,7 +71,7 @@ async function download(report: Report, quick: boolean, folder: string): Promise
       what: `GET_VIDEO of ${megabytes} MiB, hub to controller`,
       unit: "MiB/s",
       values: ours,
-      against: { what: "busybox nc, the same file", values: theirs },
+      against: { what: "nc (netcat-openbsd), the same file", values: theirs },
       goalRatioAtLeast: 0.8,
     });
   } finally {
@@ -74,7 +84,10 @@ async function download(report: Report, quick: boolean, folder: string): Promise
 async function netcat(source: string, target: string): Promise<number> {
   const port = 20_000 + Math.floor(Math.random() * 10_000);
   const out = openSync(target, "w");
-  const receiver = spawn("busybox", ["nc", "-l", "-p", String(port)], { stdio: ["ignore", out, "inherit"] });
+  const receiver = spawn(nc, ["-l", "127.0.0.1", String(port)], {
+    // An input that ends would end it.
+    stdio: ["pipe", out, "inherit"],
+  });
   await until("nc to listen", async () => {
     const tables = readFileSync("/proc/net/tcp", "utf8") + readFileSync("/proc/net/tcp6", "utf8");
     const hex = port.toString(16).toUpperCase().padStart(4, "0");
@@ -82,11 +95,12 @@ async function netcat(source: string, target: string): Promise<number> {
   });
   const from = openSync(source, "r");
   const startedAt = performance.now();
-  const sender = spawn("busybox", ["nc", "127.0.0.1", String(port)], { stdio: [from, "ignore", "inherit"] });
+  const sender = spawn(nc, ["-N", "127.0.0.1", String(port)], { stdio: [from, "ignore", "inherit"] });
   await once(receiver, "close");
   for (const opened of [from, out]) closeSync(opened);
   const took = (performance.now() - startedAt) / 1000;
   sender.kill();
+  if (statSync(target).size !== megabytes * 2 ** 20) throw new Error("nc did not bring the whole file");
   rmSync(target);
   return took;
 }
