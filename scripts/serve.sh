@@ -28,4 +28,4 @@ if [ "${1:-}" = --is-ready ]; then
     ask("http", () => ask("https", () => process.exit(1)));' "$first"
 fi
 # As `hubNodeOptions` in prepare.mjs.
-exec "$node" --enable-source-maps --max-semi-space-size=2 "$main" "$@"
+exec "$node" --max-semi-space-size=2 "$main" "$@"

@@ -147,7 +147,7 @@ export async function startHub(options: HubOptions = {}): Promise<RunningHub> {
     join(root, "node_modules/.bin/node"),
     [
       // As `hubNodeOptions` in scripts/prepare.mjs.
-      ...["--enable-source-maps", "--max-semi-space-size=2"],
+      "--max-semi-space-size=2",
       ...(options.nodeArgs ?? []),
       join(root, "packages/server/dist/main.js"),
       ...(options.args ?? []),
