@@ -33,6 +33,9 @@ interface Scene {
   readonly goodbyes: readonly MdnsRecord[];
   readonly exit: number | null;
   readonly phones: readonly Found[];
+  readonly refused: string;
+  readonly servesOn: number;
+  readonly exitWithout: number | null;
 }
 
 const network = [
@@ -104,6 +107,12 @@ describe.skipIf(!isPossible)("the hub's cameras", () => {
     expect(new Set(gone.map(({ target }) => target)).size).toBe(2);
     expect(scene.exit).toBe(0);
   });
+});
+
+it.skipIf(!isPossible)("where mDNS is not possible a search says so, and the hub goes on", () => {
+  expect(scene.refused).toBe("unreachable");
+  expect(scene.servesOn).toBe(200);
+  expect(scene.exitWithout).toBe(0);
 });
 
 it.skipIf(!isPossible)("devices of other make are found, with whatever they say of themselves", () => {

@@ -2,11 +2,23 @@
  * Announces and discovers MultiCam devices in a network namespace that it is started in, and prints what came of it as
  * one line of JSON. For multicam-discovery.test.ts, which makes the namespace.
  */
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
 import { MultiCamController } from "@ocelli/client/node";
-import { startHub } from "./hub.ts";
+import { startHub, until } from "./hub.ts";
 import { PythonPeer } from "./multicam.ts";
 
 const address = "10.99.0.1";
+const settings = {
+  OCELLI_LISTEN: "0.0.0.0:0",
+  OCELLI_DEVICES_V4L2: "false",
+  OCELLI_VIRTUAL_CAMERA: "always",
+  OCELLI_VIRTUAL_COUNT: "2",
+  OCELLI_MULTICAM_ENABLED: "true",
+  OCELLI_MULTICAM_ADVERTISE: "true",
+  OCELLI_MULTICAM_NETWORKS: "10.99.0.0/24",
+  OCELLI_MULTICAM_DEVICES: JSON.stringify([{ camera: "camera101", port: 8081 }]),
+};
 const results: Record<string, unknown> = {};
 
 /** What a device says of itself, without what changes from run to run. */
@@ -27,18 +39,7 @@ async function found(where: string | undefined) {
 {
   await using browser = new PythonPeer("mdns_peer.py", [address, "browse"]);
   await browser.line("ready", (facts) => facts.ready === true);
-  const hub = await startHub({
-    env: {
-      OCELLI_LISTEN: "0.0.0.0:0",
-      OCELLI_DEVICES_V4L2: "false",
-      OCELLI_VIRTUAL_CAMERA: "always",
-      OCELLI_VIRTUAL_COUNT: "2",
-      OCELLI_MULTICAM_ENABLED: "true",
-      OCELLI_MULTICAM_ADVERTISE: "true",
-      OCELLI_MULTICAM_NETWORKS: "10.99.0.0/24",
-      OCELLI_MULTICAM_DEVICES: JSON.stringify([{ camera: "camera101", port: 8081 }]),
-    },
-  });
+  const hub = await startHub({ env: settings });
   await browser.line("the second device", (facts) => facts.type === "SRV" && facts.port === 8081);
   await browser.line("its address", (facts) => facts.type === "A");
   // Asked, it answers too.
@@ -65,6 +66,26 @@ async function found(where: string | undefined) {
   await using peer = new PythonPeer("mdns_peer.py", [address, "announce", JSON.stringify(phones)]);
   await peer.line("ready", (facts) => facts.ready === true);
   results.phones = await found(address);
+}
+{
+  // Somebody has the port of mDNS to himself.
+  const holder = createSocket({ type: "udp4", reuseAddr: false });
+  holder.bind(5353);
+  await once(holder, "listening");
+  const controller = new MultiCamController();
+  results.refused = await controller.discover({ seconds: 30 }).then(
+    () => "found",
+    (error: { code?: string }) => error.code,
+  );
+  await controller.close();
+  const hub = await startHub({ env: settings });
+  await until("the hub says so", () =>
+    hub.output.some((line) => line.includes("cannot be announced by mDNS")),
+  );
+  results.servesOn = (await hub.fetch("/health/live")).status;
+  await hub.stop();
+  results.exitWithout = hub.process.exitCode;
+  holder.close();
 }
 process.stdout.write(`${JSON.stringify(results)}\n`);
 process.exit(0);
