@@ -183,7 +183,7 @@ describe("a group of two cameras and a phone", () => {
     expect(report.findings.join("\n")).toMatch(/127\.0\.0\.1:\d+ failed: It was not ready/);
     // The two that recorded are in sync all the same.
     expect(report.skew_ms).toBeLessThan(100);
-  });
+  }, 60_000);
 
   it("ends well for the cameras when the phone vanishes between start and stop", async () => {
     await using phone = await PythonDevice.start(phoneVideo, { habits: ["vanish"] });
@@ -203,7 +203,7 @@ describe("a group of two cameras and a phone", () => {
     for (const { files, frames_received } of report.members.slice(0, 2)) {
       expect((await readRecording(hub.file("recordings", first(files)))).frames).toBe(frames_received);
     }
-  });
+  }, 60_000);
 });
 
 describe("a hub that is killed during a session", () => {
@@ -290,7 +290,8 @@ describe("a camera that needs three seconds for its first frame", () => {
     for (const { files, start_error_ms } of good.members) {
       const [at = 0] = (await readRecording(hub.file("recordings", first(files)))).times;
       expect(at).toBeGreaterThanOrEqual(usual.start_at_us - 1000);
-      expect(start_error_ms).toBeLessThan(450);
+      // Late by its own jitter, not by the three seconds.
+      expect(start_error_ms).toBeLessThan(1500);
     }
 
     const hasty = await startOf(rpc, { group: "mixed", delay: 1 });

@@ -110,7 +110,7 @@ describe("virtual, RTSP and HTTP cameras and a phone together", () => {
     expect(at).toBeGreaterThanOrEqual(session.start_at_us - 1000);
     expect(time_source).toBe("arrival");
     // What makes its own times is exact; what comes over a network may lag where everything runs side by side.
-    const intervals = virtual.includes(key) ? 1 : 4;
+    const intervals = virtual.includes(key) ? 1 : 10;
     expect(start_error_ms).toBeLessThan(frame_interval_ms * intervals + 1);
   });
 
@@ -138,7 +138,9 @@ describe("virtual, RTSP and HTTP cameras and a phone together", () => {
   it("tells how far apart they began, and what all have", () => {
     const starts = cameras.map((key) => first(readOf(key).times));
     expect(Math.abs(report.skew_ms - (Math.max(...starts) - Math.min(...starts)) / 1000)).toBeLessThan(2);
-    expect(report.tolerance_ms).toBeCloseTo(100, 0);
+    const slowest = Math.max(...cameras.map((key) => member(key).frame_interval_ms));
+    expect(report.tolerance_ms).toBe(slowest);
+    expect(slowest).toBe(member("camera111").frame_interval_ms);
     expect(Math.abs(report.common.from_us - Math.max(...starts))).toBeLessThan(2000);
     expect(report.findings.join("\n")).toMatch(/127\.0\.0\.1:\d+ declared its start/);
   });
