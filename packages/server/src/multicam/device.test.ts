@@ -62,7 +62,13 @@ const library = {
     return found;
   },
 } as Partial<Library> as Library;
-const cameras = { find: () => ({ view: () => ({ status: "CONNECTED" }) }) } as unknown as Cameras;
+let isRemoved: boolean;
+const cameras = {
+  find: () => {
+    if (isRemoved) throw new OcelliError("camera_not_found", "There is no camera camera0.");
+    return { view: () => ({ status: "CONNECTED" }) };
+  },
+} as unknown as Cameras;
 
 beforeEach(() => {
   clock = new FakeClock();
@@ -73,6 +79,7 @@ beforeEach(() => {
   running = undefined;
   failure = undefined;
   entries = [];
+  isRemoved = false;
   device = new CameraDevice({
     ...{ deviceId: "Ocelli-00000000", cameraId: "camera0", cameras, recordings, library, clock, clockSync },
     log: pino({ level: "silent" }),
@@ -85,6 +92,14 @@ async function tell(next: Partial<ClockState>): Promise<void> {
   // Behind whatever that has begun.
   await device.start(0).catch(() => undefined);
 }
+
+describe("a device whose camera has been taken out of the hub", () => {
+  it("is absent", () => {
+    expect(device.activity()).toBe("idle");
+    isRemoved = true;
+    expect(device.activity()).toBe("absent");
+  });
+});
 
 describe("a start that waits", () => {
   it("is reckoned from true time, however far the hub's clock is off", async () => {

@@ -59,7 +59,7 @@ export class CameraDevice implements RecordingDevice {
     if (this.#stopping) return "stopping";
     const running = this.#running();
     if (running !== undefined) return this.#waits(running) ? "armed" : "recording";
-    return this.#camera().status === "CONNECTED" ? "idle" : "absent";
+    return this.#isThere() ? "idle" : "absent";
   }
 
   start(atUs: number): Promise<"armed" | "recording"> {
@@ -192,8 +192,13 @@ export class CameraDevice implements RecordingDevice {
     return frames === 0 && (this.#armed?.recordingId === id || startedAtUs > this.#options.clock.wallUs());
   }
 
-  #camera(): { readonly status: string } {
-    return this.#options.cameras.find(this.cameraId).view();
+  /** A camera may also be taken out of the hub for good, such as a stream that is removed. */
+  #isThere(): boolean {
+    try {
+      return this.#options.cameras.find(this.cameraId).view().status === "CONNECTED";
+    } catch {
+      return false;
+    }
   }
 
   /** @throws OcelliError `file_not_found` also for a file of another camera */

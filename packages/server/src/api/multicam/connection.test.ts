@@ -21,6 +21,8 @@ let peer: Socket;
 let connection: MultiCamConnection;
 let asked: string[];
 let stopping: PromiseWithResolvers<never>;
+/** The camera was taken away for good. */
+let isGone: boolean;
 const gigabytes = 6 * 2 ** 30;
 
 const uploads: Uploads = {
@@ -37,12 +39,16 @@ beforeEach(async () => {
   truncateSync(big, gigabytes);
   clock = new FakeClock();
   asked = [];
+  isGone = false;
   stopping = Promise.withResolvers<never>();
   stopping.promise.catch(() => undefined);
   const file = { fileName: "big.mp4", fileSize: gigabytes, creationDate: 1, modificationDate: 1 };
   const device: RecordingDevice = {
     ...{ deviceId: "Ocelli-00000000", cameraId: "camera0" },
-    activity: () => "idle",
+    activity: () => {
+      if (isGone) throw new OcelliError("camera_not_found", "There is no camera camera0.");
+      return "idle";
+    },
     start: async () => {
       asked.push("start");
       return "recording";
@@ -110,6 +116,15 @@ describe("a connection", () => {
     clock.advance(1000);
     await closed;
     expect(clock.pending).toBe(0);
+  });
+
+  it("answers although the device cannot even say what it does", async () => {
+    isGone = true;
+    say("DEVICE_STATUS");
+    expect(JSON.parse(String(await once(peer, "data")))).toMatchObject({
+      status: "camera_disconnected",
+      isRecording: false,
+    });
   });
 
   it("does what was whole before garbage, then says what is wrong, and does nothing behind it", async () => {

@@ -19,7 +19,7 @@ import {
 } from "@ocelli/protocol/multicam";
 import type { Clock } from "../../clock/clock.ts";
 import type { Log } from "../../log/log.ts";
-import type { RecordingDevice, Uploads } from "../../multicam/contract.ts";
+import type { DeviceActivity, RecordingDevice, Uploads } from "../../multicam/contract.ts";
 import { activityStatus, errorReply, filesReply, fittingReply, uploadLists } from "./replies.ts";
 import { sendVideo } from "./send-video.ts";
 
@@ -107,12 +107,17 @@ export class MultiCamConnection {
   }
 
   #work(): void {
-    this.#working ??= this.#answerAll().finally(() => {
-      this.#working = undefined;
-      if (this.#socket.destroyed) return;
-      this.#idle();
-      if (this.#socket.readableEnded) this.#socket.end();
-    });
+    this.#working ??= this.#answerAll()
+      .catch((error: unknown) => {
+        this.#options.log.error({ err: error }, "a MultiCam connection is cut");
+        this.#socket.destroy();
+      })
+      .finally(() => {
+        this.#working = undefined;
+        if (this.#socket.destroyed) return;
+        this.#idle();
+        if (this.#socket.readableEnded) this.#socket.end();
+      });
   }
 
   async #answerAll(): Promise<void> {
@@ -162,7 +167,7 @@ export class MultiCamConnection {
       }
       case "DEVICE_STATUS":
       case "HEARTBEAT":
-        return fittingReply(this.#facts(), (facts) => writeStatus(facts, activityStatus(device.activity())));
+        return fittingReply(this.#facts(), (facts) => writeStatus(facts, activityStatus(this.#activity())));
       case "LIST_FILES":
         return filesReply(this.#facts(), device.files(maxListed));
       case "UPLOAD_STATUS": {
@@ -217,11 +222,20 @@ export class MultiCamConnection {
     return {
       deviceId: device.deviceId,
       timestamp: clock.wallUs() / 1e6,
-      isRecording: device.activity() === "recording",
+      isRecording: this.#activity() === "recording",
       deviceType,
       ...uploadLists(uploads.of(device.deviceId)),
       ...more,
     };
+  }
+
+  /** Never throws: the answer that says what is wrong needs it, too. */
+  #activity(): DeviceActivity {
+    try {
+      return this.#options.device.activity();
+    } catch {
+      return "absent";
+    }
   }
 
   #reply(mode: FramingMode, text: string): void {
