@@ -242,6 +242,25 @@ describe("a sync group", () => {
     expect(groups.session(session.id).state).toBe("completed");
   });
 
+  it("lets everybody go when it is stopped while a member is not ready yet", async () => {
+    const groups = open();
+    groups.create({ name: "lab", members: [camera("camera0"), device, camera("camera2")] });
+    const warm = Promise.withResolvers<void>();
+    slow.set("camera2", warm.promise);
+    const begun = groups.begin({ group: "lab" });
+    begun.catch(() => undefined);
+    await clock.advanceAsync(100);
+    const { id } = groups.runningOf("lab");
+    const ended = groups.end(id);
+    await clock.advanceAsync(100);
+    warm.resolve();
+    await expect(begun).rejects.toMatchObject({ code: "not_recording" });
+    expect(await ended).toMatchObject({ id, state: "failed" });
+    for (const call of ["stop camera0", "stop camera2", "device let go"]) expect(calls).toContain(call);
+    expect(calls).not.toContain("device stopped");
+    expect(groups.sessions()).toEqual([]);
+  });
+
   it("takes up recordings that began before the hub could note them", async () => {
     const database = openDatabase(":memory:", syncMigrations);
     const before = open(database);

@@ -58,6 +58,8 @@ export class SyncGroups {
   readonly #timers = new Map<string, () => void>();
   /** Members being stopped. */
   readonly #stopping = new Map<string, Promise<void>>();
+  /** Sessions whose members are being armed: the end of that, and how to give it up. */
+  readonly #arming = new Map<string, { readonly giveUp: AbortController; readonly done: Promise<void> }>();
   readonly #closing = new AbortController();
   readonly #stops: (() => void)[];
 
@@ -165,7 +167,7 @@ export class SyncGroups {
    * Arms every member for one instant.
    * @returns the session, waiting for its instant
    * @throws OcelliError `not_found`, `invalid_params`, `already_recording`; of a member that cannot take part its own,
-   *   with the member in the details
+   *   with the member in the details; `not_recording` when it was ended before all were armed
    */
   async begin(request: StartSession): Promise<SyncSession> {
     const { clock, clockSync, store } = this.#options;
@@ -197,11 +199,33 @@ export class SyncGroups {
     // Before anything is armed, so that a crash leaves a trace of what belongs together.
     this.#open.set(session.id, session);
     store.putSession(session);
-    const armed = await Promise.all(session.members.map((member) => this.#arm(session, member)));
+    const giveUp = new AbortController();
+    const done = Promise.withResolvers<void>();
+    this.#arming.set(session.id, { giveUp, done: done.promise });
+    try {
+      return await this.#armAll(session, request, giveUp.signal);
+    } finally {
+      this.#arming.delete(session.id);
+      done.resolve();
+    }
+  }
+
+  async #armAll(
+    session: SyncSession,
+    { allowPartial }: StartSession,
+    givenUp: AbortSignal,
+  ): Promise<SyncSession> {
+    const { clock } = this.#options;
+    const signal = AbortSignal.any([this.#closing.signal, givenUp]);
+    const armed = await Promise.all(session.members.map((member) => this.#arm(session, member, signal)));
     const failed = armed.filter(({ member }) => member.state === "failed");
     // Those that were ready early may have begun, and even ended, while the others were not.
     const now = this.session(session.id);
-    if (failed.length === armed.length || (failed.length > 0 && request.allowPartial !== true)) {
+    if (givenUp.aborted) {
+      await this.#callOff(now);
+      throw givenUp.reason;
+    }
+    if (failed.length === armed.length || (failed.length > 0 && allowPartial !== true)) {
       await this.#callOff(now);
       throw memberError(failed, now);
     }
@@ -211,7 +235,8 @@ export class SyncGroups {
   }
 
   /**
-   * Ends all members; settles when their files are finished and here.
+   * Ends all members; settles when their files are finished and here. A session that is not armed yet is called off,
+   * and not kept, unless a member has begun already.
    * @throws OcelliError `not_found`, `not_recording`
    */
   async end(id: string): Promise<SyncSession> {
@@ -219,8 +244,23 @@ export class SyncGroups {
     if (!isOpen(session)) {
       throw new OcelliError("not_recording", `Session ${id} is over.`, { details: { session: id } });
     }
+    const arming = this.#arming.get(id);
+    if (session.state === "recording") await arming?.done;
+    else if (arming !== undefined) {
+      arming.giveUp.abort(
+        new OcelliError(
+          "not_recording",
+          `${session.name} was stopped before all of its members were ready.`,
+          {
+            details: { session: id },
+          },
+        ),
+      );
+      await arming.done;
+      return { ...settleAll(session), state: "failed", endedAtUs: this.#options.clock.wallUs() };
+    }
     this.#cancelTimer(id);
-    await Promise.all(session.members.map((member) => this.#stop(session, member)));
+    await Promise.all(this.session(id).members.map((member) => this.#stop(session, member)));
     const ended = this.session(id);
     // A member nobody heard of any more must not keep the session open.
     if (isOpen(ended)) this.#put(concluded(settleAll(ended), this.#options.clock.wallUs()));
@@ -252,9 +292,10 @@ export class SyncGroups {
   async #arm(
     session: SyncSession,
     member: SessionMember,
+    signal: AbortSignal,
   ): Promise<{ readonly member: SessionMember; readonly error?: unknown }> {
     try {
-      const change = await this.#driver(member).arm(session, member, this.#closing.signal);
+      const change = await this.#driver(member).arm(session, member, signal);
       const armed = { ...member, ...change, armedAtUs: this.#options.clock.wallUs() };
       this.#note(session.id, armed);
       return { member: armed };
