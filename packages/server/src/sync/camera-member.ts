@@ -82,6 +82,12 @@ export function fileStem(session: SyncSession, member: Pick<SessionMember, "key"
     .toISOString()
     .replaceAll(/[-:]/g, "")
     .replace(/\.\d+Z$/, "Z");
-  const plain = (text: string): string => text.replaceAll(/[^\p{L}\p{N}_.-]+/gu, "-").replace(/^[-.]+/, "");
-  return `${plain(session.name).slice(0, 60)}_${at}_${plain(member.key)}`;
+  // What devices call themselves is in it: nothing the library refuses may remain, and no name be too long.
+  const plain = (text: string): string =>
+    text
+      .replaceAll(/[^\p{L}\p{N}_.-]+/gu, "-")
+      .replaceAll(/\.{2,}/g, ".")
+      .replace(/^[-.]+/, "")
+      .slice(0, 60);
+  return `${plain(session.name)}_${at}_${plain(member.key)}`;
 }

@@ -13,6 +13,8 @@ import type { MemberChange, MemberDriver } from "./members.ts";
 /** A device has at least so long to accept its start, and is given up so long before the common instant. */
 const shortestArmMs = 2000;
 const letGoMs = 500;
+/** How long a device whose start failed on the way is told to stop. */
+const letGoWithinMs = 5000;
 
 export interface DeviceDriverOptions extends ImportParts {
   readonly clockSync: Pick<ClockSync, "state">;
@@ -47,8 +49,12 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
       const { clockOffset, roundTrip, deviceId } = controller.device(id);
       // Devices start by true time, which the hub's clock may be off from.
       const at = (session.startAtUs + clockSync.state.offsetUs) / 1e6;
-      const { results } = await controller.startRecording({ at, devices: [id], signal });
-      settled(results[0]);
+      try {
+        settled((await controller.startRecording({ at, devices: [id], signal })).results[0]);
+      } catch (error) {
+        if (!isRefusal(error)) await letGo(id);
+        throw error;
+      }
       return {
         state: "armed",
         declared: {
@@ -96,6 +102,15 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
     },
   };
 
+  /** The start may have reached it although its answer did not come: it would record with nobody to stop it. */
+  async function letGo(id: string): Promise<void> {
+    const late = new AbortController();
+    const cancel = clock.after(letGoWithinMs, () => late.abort());
+    const signal = AbortSignal.any([closing.signal, late.signal]);
+    await controller.stopRecording({ devices: [id], signal }).catch(() => undefined);
+    cancel();
+  }
+
   /** So that those who are ready can be let go before the instant when one does not answer. */
   function armedInTime(session: SyncSession, member: SessionMember) {
     const late = new AbortController();
@@ -118,11 +133,12 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
     const { path, bytes } = await controller.download(id, file, { folder, signal: closing.signal });
     log.info({ member: member.key, bytes }, "the file of a device has been fetched");
     const { deviceId } = controller.device(id);
+    const key = deviceId === undefined || isCameraName(deviceId) ? member.key : deviceId;
     const filename = await importFile(
       {
         path,
-        stem: fileStem(session, { key: deviceId ?? member.key }),
-        cameraId: deviceId ?? member.key,
+        stem: fileStem(session, { key }),
+        cameraId: key,
         cameraName: member.name,
         sync: syncFacts(session),
         signal: closing.signal,
@@ -134,10 +150,20 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
   }
 }
 
+/** Its files would be taken for those of the hub's own camera, by its keys and its own controllers too. */
+function isCameraName(deviceId: string): boolean {
+  return /^camera\d+$/i.test(deviceId.trim());
+}
+
 function settled<T>(result: DeviceResult<T> | undefined): T {
   if (result === undefined) throw new OcelliError("internal", "a device gave no result");
   if (result.ok) return result.value;
   throw asOcelliError(result.error);
+}
+
+/** The device said no; otherwise nobody knows whether it took the start. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof OcelliError && error.cause instanceof MultiCamError && !error.cause.retryable;
 }
 
 const codes: Partial<Record<MultiCamError["code"], ErrorCode>> = {
