@@ -319,15 +319,12 @@ await step(
     await grows(hub, started.filename);
     same(
       "one ffmpeg serves them all",
-      hub.ffmpegs().filter((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("/dev/video10"))
-        .length,
+      hub.ffmpegs().filter((pid) => commandLine(pid).includes("/dev/video10")).length,
       1,
     );
     await rpc.call("take_snapshot", { device: "camera10", filename: "during-gate" });
 
-    const [ffmpeg] = hub
-      .ffmpegs()
-      .filter((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("/dev/video10"));
+    const [ffmpeg] = hub.ffmpegs().filter((pid) => commandLine(pid).includes("/dev/video10"));
     if (ffmpeg === undefined) throw new Error("no ffmpeg");
     const seen = fast.bytes();
     process.kill(ffmpeg, "SIGKILL");
@@ -437,7 +434,7 @@ await step(
     });
     same("status while away", absent.status, "DISCONNECTED");
     await until("its ffmpeg lets go", () =>
-      hub.ffmpegs().every((pid) => !readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("/dev/video12")),
+      hub.ffmpegs().every((pid) => !commandLine(pid).includes("/dev/video12")),
     );
     await unloadLoopback([12]);
     await plugLoopback({ number: 12, label: "Second MJPEG camera", codec: "mjpeg" });
@@ -517,3 +514,12 @@ for (const folder of ["recordings", "snapshots"])
 writeFileSync(join(share, "hub.log"), hub.output.join("\n"));
 rmSync(dataDir, { recursive: true });
 process.exit(failed === 0 ? 0 : 1);
+
+/** Nothing of a process that has ended since it was listed. */
+function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return "";
+  }
+}
