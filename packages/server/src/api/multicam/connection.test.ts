@@ -162,6 +162,18 @@ describe("a file of many gigabytes", () => {
     await connection.closed;
   });
 
+  it("that cannot be read ends with the connection, not with words among its bytes", async () => {
+    // Opens, has a size, and cannot be read.
+    big = folder;
+    let received = Buffer.alloc(0);
+    peer.on("data", (chunk: Buffer) => {
+      received = Buffer.concat([received, chunk]);
+    });
+    say("GET_VIDEO");
+    await once(peer, "close");
+    expect(received.length).toBe(4 + received.readUInt32BE(0));
+  });
+
   it("goes on with a reader that reads now and then", async () => {
     const socket = await accepted;
     let received = 0;

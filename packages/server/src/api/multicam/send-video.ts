@@ -33,7 +33,10 @@ export async function sendVideo(
     for (let at = 0, turn = 0; at < size; turn ^= 1) {
       // Reads one piece while the other is on its way.
       const piece = pieces[turn] ?? Buffer.allocUnsafe(pieceBytes);
-      const { bytesRead } = await file.read(piece, 0, Math.min(pieceBytes, size - at), at);
+      // A disk that fails is as a file that was cut: nothing else may follow where its bytes were promised.
+      const { bytesRead } = await file
+        .read(piece, 0, Math.min(pieceBytes, size - at), at)
+        .catch(() => ({ bytesRead: 0 }));
       if (!(await written)) return;
       if (bytesRead === 0) {
         // Somebody cut the file: the promise of the header cannot be kept.
