@@ -55,6 +55,8 @@ export interface Aligned {
   readonly preview: string | undefined;
 }
 
+/** Of the folder in which the files of a session are made. */
+export const alignPrefix = "align-";
 /** Frames a second of the side-by-side view, at most: the rate of its fastest member otherwise. */
 const fastestPreview = 60;
 /** How much of the work the side-by-side view is. */
@@ -78,7 +80,7 @@ export async function alignSession(
     );
   }
   await parts.storage.assertMayRecord();
-  const folder = join(parts.folder, `align-${session.id}`);
+  const folder = join(parts.folder, `${alignPrefix}${session.id}`);
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
   const progress = new Progress(report, parts, options);

@@ -139,6 +139,28 @@ describe("a report", () => {
     expect(report.skewMs).toBeUndefined();
   });
 
+  it("says of whose clock the times of a device are, when its file has some", async () => {
+    const device = member("10.0.0.7:8080", {
+      member: { kind: "multicam", host: "10.0.0.7", port: 8080 },
+      declared: { clockOffset: -0.0042, roundTrip: 0.003 },
+    });
+    const times = { "camera0.mp4": from(5000), "10.0.0.7:8080.mp4": from(9000) };
+    const { findings, skewMs } = await buildReport(session([member("camera0"), device]), files(times));
+    expect(skewMs).toBe(4);
+    expect(findings).toEqual([
+      "10.0.0.7:8080 has times of its own clock, which was 4.2 ms behind the hub's, give or take 1.5 ms",
+    ]);
+  });
+
+  it("does not call in sync what it could not look at", async () => {
+    const report = await buildReport(
+      session([member("camera0"), member("camera1")]),
+      files({ "camera0.mp4": from(5000) }),
+    );
+    expect(report.verdict).toBe("not_measured");
+    expect(report.findings.join()).toContain("camera1 has no file whose times could be read");
+  });
+
   it("measures nothing where there is nothing", async () => {
     const report = await buildReport(
       session([member("camera0", { state: "failed", files: [], error: "unplugged" })]),

@@ -31,7 +31,10 @@ export async function buildReport(session: SyncSession, parts: ReportParts): Pro
   const slowest = Math.max(0, ...timed.map((one) => one.frameIntervalMs ?? 0));
   const toleranceMs = session.toleranceMs ?? slowest;
   const findings = judge(session, members, skewMs, toleranceMs);
-  const measured = timed.length > 0 && timed.every((one) => one.startErrorMs !== undefined);
+  // Of a device that only declares its start nothing can be measured; a file that is gone is another matter.
+  const measured =
+    timed.length > 0 &&
+    members.every((one) => one.timeSource === "declared" || one.startErrorMs !== undefined);
   const failed = findings.some(({ bad }) => bad);
   return {
     session,
@@ -191,6 +194,9 @@ function judge(
         text: `${key} began ${ms(startErrorMs)} after the common instant; ${ms(toleranceMs)} are allowed`,
       });
     }
+    if (member.kind === "multicam" && startErrorMs !== undefined) {
+      findings.push({ bad: false, text: `${key} has times of its own clock${offText(member.declared)}` });
+    }
     if (framesDropped !== undefined && framesDropped > 0) {
       findings.push({
         bad: false,
@@ -222,6 +228,13 @@ function judge(
     });
   }
   return findings;
+}
+
+/** By one answer: no more exact than half of what that took. */
+function offText({ clockOffset, roundTrip = 0 }: NonNullable<MemberReport["declared"]> = {}): string {
+  if (clockOffset === undefined) return "";
+  const [off, exact] = [Math.abs(clockOffset), roundTrip / 2].map((seconds) => ms(seconds * 1000));
+  return `, which was ${off} ${clockOffset < 0 ? "behind" : "ahead of"} the hub's, give or take ${exact}`;
 }
 
 function ms(value: number): string {

@@ -1,8 +1,10 @@
 /** What can be asked of a session's files: the report, and the cut to what all members have. */
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { open } from "node:fs/promises";
+import { join } from "node:path";
 import { OcelliError } from "@ocelli/protocol";
 import { readFrameTimes } from "../media/mp4-recovery.ts";
-import { type Aligned, type AlignOptions, type AlignParts, alignSession } from "./align.ts";
+import { type Aligned, type AlignOptions, type AlignParts, alignPrefix, alignSession } from "./align.ts";
 import type { SyncReport } from "./contract.ts";
 import type { TimedFrame } from "./cut-plan.ts";
 import { buildReport } from "./report.ts";
@@ -20,6 +22,7 @@ export class SessionFiles {
 
   constructor(options: SessionFilesOptions) {
     this.#options = options;
+    removeUnfinished(options.folder);
   }
 
   /** Also of a session that is still recording: of what is in its files so far. @throws OcelliError `not_found` */
@@ -69,6 +72,14 @@ export class SessionFiles {
   async close(): Promise<void> {
     this.#closing.abort(new OcelliError("ffmpeg_failed", "The hub is shutting down."));
     await Promise.allSettled(this.#aligning.values());
+  }
+}
+
+/** What a hub that was killed had begun to cut; as large as the recordings, and nobody's. */
+function removeUnfinished(folder: string): void {
+  if (!existsSync(folder)) return;
+  for (const name of readdirSync(folder)) {
+    if (name.startsWith(alignPrefix)) rmSync(join(folder, name), { recursive: true, force: true });
   }
 }
 
