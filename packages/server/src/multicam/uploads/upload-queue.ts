@@ -265,9 +265,7 @@ export class UploadQueue implements Uploads {
   }
 
   #fail(job: Job, error: string): void {
-    this.#options.database
-      .command("UPDATE multicam_uploads SET error = ?, url = '' WHERE id = ?")
-      .run(error, job.id);
+    this.#note("UPDATE multicam_uploads SET error = ?, url = '' WHERE id = ?", error, job.id);
     this.#credentials.delete(job.id);
     this.#jobs = this.#jobs.map((one) => (one.id === job.id ? { ...one, error, url: shown(job.url) } : one));
     const failed = this.#jobs.filter((one) => one.error !== undefined);
@@ -275,9 +273,18 @@ export class UploadQueue implements Uploads {
   }
 
   #forget(job: Job): void {
-    this.#options.database.command("DELETE FROM multicam_uploads WHERE id = ?").run(job.id);
+    this.#note("DELETE FROM multicam_uploads WHERE id = ?", job.id);
     this.#credentials.delete(job.id);
     this.#jobs = this.#jobs.filter(({ id }) => id !== job.id);
+  }
+
+  /** A full disk must not stop the queue: what could not be noted is done once more after a restart. */
+  #note(sql: string, ...values: readonly string[]): void {
+    try {
+      this.#options.database.command(sql).run(...values);
+    } catch (error) {
+      this.#options.log.error({ err: error }, "how an upload went could not be written down");
+    }
   }
 
   #item(job: Job): UploadItem {
