@@ -199,23 +199,31 @@ describe("aligning a session", () => {
   });
 });
 
-it("cuts on frame boundaries, with half a frame of grace", () => {
+it("cuts on frame boundaries, with half a frame of grace", async () => {
   const many = Array.from({ length: 10 }, (_, i) => ({
     capturedAtUs: 1000 + i * 100,
     mediaTimeUs: i * 100,
     durationUs: 100,
   }));
-  expect(planCut(many, 1201, 1699)).toEqual({
+  expect(await planCut(many, 1201, 1699)).toEqual({
     fromMediaUs: 200,
     durationUs: 500,
     frames: 5,
     firstFrameAtUs: 1200,
   });
-  expect(planCut(many, 1260, 1640)).toEqual({
+  expect(await planCut(many, 1260, 1640)).toEqual({
     fromMediaUs: 300,
     durationUs: 300,
     frames: 3,
     firstFrameAtUs: 1300,
   });
-  expect(planCut(many, 5000, 6000)).toBeUndefined();
+  expect(await planCut(many, 5000, 6000)).toBeUndefined();
+});
+
+it("a frame that stands before a hole does not stand for what comes after it", async () => {
+  const frames = [0, 100, 200, 2200, 2300, 2400].map((at, i, all) => ({
+    ...{ capturedAtUs: at, mediaTimeUs: at },
+    durationUs: (all[i + 1] ?? 2500) - at,
+  }));
+  expect(await planCut(frames, 1100, 2500)).toMatchObject({ frames: 3, firstFrameAtUs: 2200 });
 });

@@ -148,11 +148,7 @@ async function planOf(
   const plans: Plan[] = [];
   for (const file of member.files) {
     const entry = library.get("recording", file);
-    const times: TimedFrame[] = [];
-    for await (const { capturedAtUs, mediaTimeUs, durationUs } of frames(entry.path)) {
-      times.push({ capturedAtUs, mediaTimeUs, durationUs });
-    }
-    const cut = planCut(times, common.fromUs, common.toUs);
+    const cut = await planCut(frames(entry.path), common.fromUs, common.toUs);
     if (cut !== undefined) plans.push({ entry, cut });
   }
   const [only, second] = plans;

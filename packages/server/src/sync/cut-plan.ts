@@ -18,20 +18,32 @@ export interface Cut {
 
 /**
  * The frames captured from `fromUs` on that are over by `toUs`; `undefined` when there are none. Half a frame of
- * grace at either end, so that a microsecond does not cost a frame.
+ * grace at either end, so that a microsecond does not cost a frame; a frame that stands for long before a hole has no
+ * more than its neighbour. Looks at one frame at a time: a day of them is millions.
  */
-export function planCut(frames: readonly TimedFrame[], fromUs: number, toUs: number): Cut | undefined {
-  const kept = frames.filter((frame) => {
-    const grace = frame.durationUs / 2;
-    return frame.capturedAtUs >= fromUs - grace && frame.capturedAtUs + frame.durationUs <= toUs + grace;
-  });
-  const first = kept[0];
-  const last = kept.at(-1);
-  if (first === undefined || last === undefined) return undefined;
+export async function planCut(
+  frames: AsyncIterable<TimedFrame> | Iterable<TimedFrame>,
+  fromUs: number,
+  toUs: number,
+): Promise<Cut | undefined> {
+  let first: TimedFrame | undefined;
+  let endMediaUs = 0;
+  let count = 0;
+  let beforeUs = Number.POSITIVE_INFINITY;
+  for await (const frame of frames) {
+    const { capturedAtUs, mediaTimeUs, durationUs } = frame;
+    const graceUs = Math.min(durationUs, beforeUs) / 2;
+    beforeUs = durationUs;
+    if (capturedAtUs < fromUs - graceUs || capturedAtUs + durationUs > toUs + graceUs) continue;
+    first ??= frame;
+    endMediaUs = mediaTimeUs + durationUs;
+    count++;
+  }
+  if (first === undefined) return undefined;
   return {
     fromMediaUs: first.mediaTimeUs,
-    durationUs: last.mediaTimeUs + last.durationUs - first.mediaTimeUs,
-    frames: kept.length,
+    durationUs: endMediaUs - first.mediaTimeUs,
+    frames: count,
     firstFrameAtUs: first.capturedAtUs,
   };
 }
