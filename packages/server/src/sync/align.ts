@@ -144,7 +144,9 @@ async function planOf(
   { library, frames }: AlignParts,
 ): Promise<Plan | string> {
   if (member.timeSource !== "kernel" && member.timeSource !== "arrival")
-    return "its file holds no capture times";
+    return (
+      (member.timeSource === "unknown" ? member.notes[0] : undefined) ?? "its file holds no capture times"
+    );
   const plans: Plan[] = [];
   for (const file of member.files) {
     const entry = library.get("recording", file);
