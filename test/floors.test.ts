@@ -82,8 +82,6 @@ describe("the floors", () => {
       return imports(file)
         .filter((target) => target.startsWith("."))
         .map((target) => relative(api, resolve(dirname(file), target)))
-        // What every adapter is guarded by belongs to none.
-        .filter((target) => !target.startsWith(`edge${sep}`))
         .filter(
           (target) => target.includes(sep) && !["..", adapter, "edge"].includes(target.split(sep)[0] ?? ""),
         )

@@ -11,6 +11,8 @@ import { makePhoneVideo, PythonDevice } from "../harness/multicam.ts";
 let folder: string;
 let video: string;
 const sha256 = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
+/** What a device was asked it tells by a pipe, which may be later than its answer. */
+const told = { timeout: 10_000 };
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "ocelli-phones-"));
@@ -91,7 +93,7 @@ describe.each(["v2", "v1", "prose"] as const)("a device that speaks %s", (dialec
     await expect(
       fleet.controller.download(id, { fileId: "none", fileName: "none.mp4" }, { folder }),
     ).rejects.toMatchObject({ code: "file_not_found" });
-    expect(fleet.devices[0]?.commands).toEqual(["GET_VIDEO"]);
+    await expect.poll(() => fleet.devices[0]?.commands, told).toEqual(["GET_VIDEO"]);
   });
 });
 
@@ -133,7 +135,7 @@ describe("one failing device", () => {
     const stopped = await controller.stopRecording({ devices: [good.id, late.id, gone.id] });
     expect(stopped.map(({ ok }) => ok)).toEqual([true, true, false]);
     // What refused is not asked again.
-    expect(unsynchronised.device.commands).toEqual(["START_RECORDING"]);
+    await expect.poll(() => unsynchronised.device.commands, told).toEqual(["START_RECORDING"]);
   });
 
   it("that vanishes between START and STOP is told apart, and known as unreachable", async () => {
@@ -157,7 +159,9 @@ describe("a command", () => {
     await using fleet = new Fleet();
     const { device, id } = await fleet.add({ habits: ["deaf=2"] });
     expect(await fleet.controller.status(id)).toMatchObject({ status: "ready" });
-    expect(device.commands).toEqual(["DEVICE_STATUS", "DEVICE_STATUS", "DEVICE_STATUS"]);
+    await expect
+      .poll(() => device.commands, told)
+      .toEqual(["DEVICE_STATUS", "DEVICE_STATUS", "DEVICE_STATUS"]);
   });
 
   it("to start or stop whose answer was lost is not given twice", async () => {
@@ -168,10 +172,9 @@ describe("a command", () => {
     expect(results).toMatchObject([{ ok: true, value: { status: "recording" } }]);
     const [stopped] = await controller.stopRecording();
     expect(stopped).toMatchObject({ ok: true, value: { inferred: true, fileSize: statSync(video).size } });
-    expect(device.commands.filter((command) => /^ST/.test(command))).toEqual([
-      "START_RECORDING",
-      "STOP_RECORDING",
-    ]);
+    await expect
+      .poll(() => device.commands.filter((command) => /^ST/.test(command)), told)
+      .toEqual(["START_RECORDING", "STOP_RECORDING"]);
   });
 
   it("to stop is not sent to an idle device, which might never answer", async () => {
@@ -179,7 +182,7 @@ describe("a command", () => {
     const { device } = await fleet.add({ habits: ["silent-stop"] });
     const [stopped] = await fleet.controller.stopRecording();
     expect(stopped).toMatchObject({ ok: false, error: { code: "refused" } });
-    expect(device.commands).toEqual(["DEVICE_STATUS"]);
+    await expect.poll(() => device.commands, told).toEqual(["DEVICE_STATUS"]);
   });
 });
 
@@ -202,7 +205,9 @@ describe("a file", () => {
     });
     expect(sha256(saved.path)).toBe(sha256(video));
     expect(progress.at(-1)).toBe(statSync(video).size);
-    expect(fleet.devices[0]?.commands.filter((command) => command === "GET_VIDEO")).toHaveLength(3);
+    await expect
+      .poll(() => fleet.devices[0]?.commands.filter((command) => command === "GET_VIDEO"), told)
+      .toHaveLength(3);
   });
 
   it("that is said to have 1 TB, from a device that closes, leaves nothing behind", async () => {

@@ -99,7 +99,7 @@ describe("virtual, RTSP and HTTP cameras and a phone together", () => {
     expect(session.members.map(({ status, error }) => [status, error])).toEqual(
       Array(5).fill(["completed", null]),
     );
-    expect(phone.commands).toContain("START_RECORDING");
+    await expect.poll(() => phone.commands, { timeout: 10_000 }).toContain("START_RECORDING");
   });
 
   it.each(cameras)("has the first frame of %s at or after T0, by the file itself", (key) => {
