@@ -95,7 +95,7 @@ describe("virtual, RTSP and HTTP cameras and a phone together", () => {
     await network?.[Symbol.asyncDispose]();
   });
 
-  it("completes every member", () => {
+  it("completes every member", async () => {
     expect(session.members.map(({ status, error }) => [status, error])).toEqual(
       Array(5).fill(["completed", null]),
     );
