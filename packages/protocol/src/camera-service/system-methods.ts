@@ -13,6 +13,7 @@ export const serverInfoSchema = z.looseObject({
   capabilities: z.array(z.string()),
   supported_formats: z.array(z.string()),
   max_cameras: count,
+  build_date: iso,
   /** The runtime and its version; the name is that of older clients. */
   go_version: z.string(),
   architecture: z.string(),

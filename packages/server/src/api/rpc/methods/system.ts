@@ -3,6 +3,7 @@ import { arch, hostname, platform, release } from "node:os";
 import { isoOf, methodNames, type Names, recordingFormats } from "@ocelli/protocol/camera-service";
 import type { Camera } from "../../../cameras/contract.ts";
 import { loadProblems, type Problem, statusOf } from "../../../health/judgement.ts";
+import { buildDate } from "../../../version.ts";
 import { loadOf } from "../load.ts";
 import { cameraNames } from "../shapes-camera.ts";
 import type { MethodImplementation, MethodTable } from "./method.ts";
@@ -37,6 +38,7 @@ const getServerInfo: MethodImplementation<"get_server_info"> = {
       capabilities: ["snapshots", "recordings", "streaming"],
       supported_formats: [...recordingFormats, "jpg", "png"],
       max_cameras: maxCameras,
+      build_date: buildDate,
       go_version: runtime,
       architecture: arch(),
       server: {
