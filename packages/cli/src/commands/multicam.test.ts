@@ -72,8 +72,11 @@ describe("ocelli multicam", () => {
       code: 0,
       out: expect.stringContaining(": upload_queued\n"),
     });
-    const command = devices[0]?.lines.findLast(({ seen }) => seen !== undefined)?.seen;
-    expect(command).toMatchObject({ command: "UPLOAD_TO_CLOUD", fileName: "Pixel_1.mp4", uploadUrl: url });
+    // What a device was asked it tells by a pipe, which may be later than its answer.
+    const command = () => devices[0]?.lines.findLast(({ seen }) => seen !== undefined)?.seen;
+    await expect
+      .poll(command, { timeout: 10_000 })
+      .toMatchObject({ command: "UPLOAD_TO_CLOUD", fileName: "Pixel_1.mp4", uploadUrl: url });
   });
 
   it("refuses what cannot be meant", async () => {
