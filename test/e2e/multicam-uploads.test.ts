@@ -7,6 +7,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type RunningHub, startHub, until } from "../harness/hub.ts";
 import { PythonStorage } from "../harness/multicam.ts";
 
+/** What the storage was asked it tells by a pipe, which may be later than its answer. */
+const told = { timeout: 10_000 };
+
 // UPLOAD_TO_CLOUD: the hub sends its files to storages of other make (test/clients/upload_receiver.py).
 
 const env = {
@@ -87,8 +90,8 @@ describe("an upload to a presigned address", () => {
     const put = await storage.line("the file", (facts) => "put" in facts);
     expect(put).toMatchObject({ put: `/bucket/${file.fileName}`, sha256: file.sha256 });
     expect(await scene.settled()).toMatchObject({ running: [], failed: [] });
-    expect(storage.lines.filter((facts) => "broken" in facts)).toHaveLength(2);
-    expect(storage.lines.filter((facts) => "put" in facts)).toHaveLength(1);
+    await expect.poll(() => storage.lines.filter((facts) => "broken" in facts), told).toHaveLength(2);
+    await expect.poll(() => storage.lines.filter((facts) => "put" in facts), told).toHaveLength(1);
     expect(existsSync(file.path)).toBe(true);
   });
 
@@ -118,12 +121,12 @@ describe("an upload to a presigned address", () => {
     const { failed } = await scene.settled();
     expect(failed).toMatchObject([{ fileName: file.fileName, status: "failed" }]);
     expect(failed[0]?.error).toContain("403 (AccessDenied)");
-    expect(storage.lines.filter((facts) => "refused" in facts)).toHaveLength(3);
+    await expect.poll(() => storage.lines.filter((facts) => "refused" in facts), told).toHaveLength(3);
     // An idle device is ready, whatever became of an upload.
     expect((await scene.controller.status(scene.device.id)).status).toBe("ready");
     await scene.upload(file.fileName, storage.url(file.fileName));
     expect(await scene.settled()).toMatchObject({ failed: [] });
-    expect(storage.lines.at(-1)).toMatchObject({ sha256: file.sha256 });
+    await expect.poll(() => storage.lines.at(-1), told).toMatchObject({ sha256: file.sha256 });
   });
 
   it.each([
@@ -213,7 +216,9 @@ describe("an upload with S3 credentials", () => {
       sha256: file.sha256,
     });
     await until("it is deleted", () => !existsSync(file.path));
-    expect(storage.lines.map((facts) => Object.keys(facts)[0])).toEqual(["port", "put", "head"]);
+    await expect
+      .poll(() => storage.lines.map((facts) => Object.keys(facts)[0]), told)
+      .toEqual(["port", "put", "head"]);
     expect(scene.hub.output.join("\n")).not.toContain(aws.secret);
     for (const name of ["ocelli.db", "ocelli.db-wal"]) {
       const path = join(scene.hub.dataDir, "state", name);
