@@ -1,4 +1,4 @@
-/** What cameras need of `capture/`: the constructors, handed in, so that only `hub.ts` knows their options. */
+/** What cameras need of `capture/`: the constructors, handed in, so that only `hub-cameras.ts` knows their options. */
 import type { CaptureMode, FragmentSource } from "../capture/source.ts";
 import type { CaptureInput, DeviceKind } from "../devices/device.ts";
 
