@@ -18,7 +18,7 @@ import type { EventBus } from "../events/bus.ts";
 import { type CameraView, type ExternalStreamView, notLookedAt } from "../events/catalogue.ts";
 import type { Log } from "../log/log.ts";
 import type { Recordings } from "../recording/contract.ts";
-import { Limiter } from "../snapshots/limiter.ts";
+import { Limiter } from "../store/limiter.ts";
 import type { ExternalStreamStore, StoredStream, StreamType } from "./store.ts";
 import type { StreamFacts } from "./stream-probe.ts";
 

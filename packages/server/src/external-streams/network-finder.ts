@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../clock/clock.ts";
 import { type Described, describeRtsp } from "../devices/network/rtsp-describe.ts";
-import { Limiter } from "../snapshots/limiter.ts";
+import { Limiter } from "../store/limiter.ts";
 import type { FoundStream, StreamFinder } from "./stream-search.ts";
 
 export interface StreamPlace {

@@ -4,7 +4,7 @@ import type { Clock } from "../clock/clock.ts";
 import { shownUrl } from "../devices/network/url.ts";
 import { askStreamAddresses, type StreamAddress } from "../devices/onvif/stream-addresses.ts";
 import { discoverOnvif, type OnvifAnswer } from "../devices/onvif/ws-discovery.ts";
-import { Limiter } from "../snapshots/limiter.ts";
+import { Limiter } from "../store/limiter.ts";
 import type { FoundStream, StreamFinder } from "./stream-search.ts";
 
 export interface OnvifFinderOptions {

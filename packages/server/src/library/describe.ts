@@ -1,11 +1,11 @@
 /** Makes a sidecar for a file that has none: copied in by somebody, or its sidecar was lost. */
-import { type FileHandle, open, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import type { Clock } from "../clock/clock.ts";
 import { type ProbeResult, probe } from "../ffmpeg/probe.ts";
-import { readFrameTimes } from "../media/mp4-recovery.ts";
 import type { MediaKind, Sidecar } from "./contract.ts";
 import { cameraOfName, extensionOf } from "./names.ts";
 import { importedReason, stampOf } from "./reconcile.ts";
+import { recordedFrames } from "./recorded-frames.ts";
 import { isoOfUs } from "./sidecar.ts";
 
 export interface DescribeOptions {
@@ -33,7 +33,7 @@ export async function describeFile(
   const { bytes, modifiedAtUs } = stampOf(file);
   const probed = await probeFrames(kind, path, options);
   const video = probed?.video;
-  const times = kind === "recording" ? await captureTimes(path) : undefined;
+  const times = kind === "recording" ? await captureTimes(path, options.signal) : undefined;
   const birthUs = Number(file.birthtimeNs / 1000n);
   const createdAtUs = times?.firstUs ?? (birthUs > 0 ? Math.min(birthUs, modifiedAtUs) : modifiedAtUs);
   const durationS =
@@ -99,31 +99,22 @@ interface CaptureTimes {
 }
 
 /** What one of our own recordings says of its frames; `undefined` for other files. */
-async function captureTimes(path: string): Promise<CaptureTimes | undefined> {
+async function captureTimes(path: string, signal: AbortSignal): Promise<CaptureTimes | undefined> {
   if (extensionOf(path) !== "mp4") return undefined;
-  let handle: FileHandle | undefined;
+  let firstUs: number | undefined;
+  let lastUs = 0;
+  let frames = 0;
+  let endUs = 0;
   try {
-    handle = await open(path, "r");
-    const file = handle;
-    const { size } = await file.stat();
-    let firstUs: number | undefined;
-    let lastUs = 0;
-    let frames = 0;
-    let endUs = 0;
-    const read = async (offset: number, length: number): Promise<Buffer> => {
-      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(length), 0, length, offset);
-      return buffer.subarray(0, bytesRead);
-    };
-    for await (const frame of readFrameTimes(read, size)) {
-      firstUs ??= frame.capturedAtUs;
-      lastUs = frame.capturedAtUs;
+    for await (const { capturedAtUs, mediaTimeUs, durationUs } of recordedFrames(path, signal)) {
+      firstUs ??= capturedAtUs;
+      lastUs = capturedAtUs;
       frames++;
-      endUs = frame.mediaTimeUs + frame.durationUs;
+      endUs = mediaTimeUs + durationUs;
     }
-    return firstUs === undefined ? undefined : { firstUs, lastUs, frames, durationS: endUs / 1e6 };
   } catch {
+    signal.throwIfAborted();
     return undefined;
-  } finally {
-    await handle?.close();
   }
+  return firstUs === undefined ? undefined : { firstUs, lastUs, frames, durationS: endUs / 1e6 };
 }

@@ -18,9 +18,9 @@ import type { Log } from "../log/log.ts";
 import type { Fragment } from "../media/fragment.ts";
 import { completeJpeg, jpegSize } from "../media/jpeg.ts";
 import { writeFileAtomic } from "../store/atomic-file.ts";
+import { Limiter } from "../store/limiter.ts";
 import type { SnapshotRequest, Snapshots, StillImage } from "./contract.ts";
 import { decodeFrame } from "./decode.ts";
-import { Limiter } from "./limiter.ts";
 import { type NewestFrame, newestFrame } from "./newest-frame.ts";
 
 export interface SnapshotOptions {

@@ -1,12 +1,10 @@
 /** What can be asked of a session's files: the report, and the cut to what all members have. */
 import { existsSync, readdirSync, rmSync } from "node:fs";
-import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { OcelliError } from "@ocelli/protocol";
-import { readFrameTimes } from "../media/mp4-recovery.ts";
+import { recordedFrames } from "../library/recorded-frames.ts";
 import { type Aligned, type AlignOptions, type AlignParts, alignPrefix, alignSession } from "./align.ts";
 import type { SyncReport } from "./contract.ts";
-import type { TimedFrame } from "./cut-plan.ts";
 import { buildReport } from "./report.ts";
 import { isOpen } from "./store.ts";
 import type { SyncGroups } from "./sync-groups.ts";
@@ -31,7 +29,7 @@ export class SessionFiles {
     return buildReport(sessions.session(sessionId), {
       entry: (filename) => library.get("recording", filename),
       async *frameTimes(path) {
-        for await (const { capturedAtUs } of framesOf(path)) yield capturedAtUs;
+        for await (const { capturedAtUs } of recordedFrames(path)) yield capturedAtUs;
       },
       nowUs: () => clock.wallUs(),
     });
@@ -58,7 +56,7 @@ export class SessionFiles {
     ]);
     const work = (async () => {
       const report = await this.report(sessionId);
-      return alignSession(report, { ...this.#options, frames: framesOf }, { ...options, signal });
+      return alignSession(report, { ...this.#options, frames: recordedFrames }, { ...options, signal });
     })();
     this.#aligning.set(sessionId, work);
     try {
@@ -80,24 +78,5 @@ function removeUnfinished(folder: string): void {
   if (!existsSync(folder)) return;
   for (const name of readdirSync(folder)) {
     if (name.startsWith(alignPrefix)) rmSync(join(folder, name), { recursive: true, force: true });
-  }
-}
-
-/** @throws OcelliError `unsupported` for a file without capture times, `file_not_found` */
-async function* framesOf(path: string): AsyncGenerator<TimedFrame> {
-  const file = await open(path, "r").catch((cause: unknown) => {
-    throw new OcelliError("file_not_found", `The recording ${path} cannot be opened.`, {
-      details: { path },
-      cause,
-    });
-  });
-  try {
-    const { size } = await file.stat();
-    yield* readFrameTimes(async (offset, length) => {
-      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(length), 0, length, offset);
-      return buffer.subarray(0, bytesRead);
-    }, size);
-  } finally {
-    await file.close();
   }
 }
