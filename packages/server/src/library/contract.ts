@@ -57,6 +57,8 @@ export interface Sidecar {
   readonly endReason: string | undefined;
   /** Name of the recording this file was exported from. */
   readonly exportedFrom?: string;
+  /** Name clients were told: that of the copy this file is to be replaced by. It is found under both. */
+  readonly becomes?: string;
   /** ISO 8601 and the plain names older tools read. */
   readonly started_at: string;
   readonly stopped_at: string | null;
@@ -88,9 +90,12 @@ export interface Library {
   /**
    * Checks a name wished for by a client and returns one that is free, with the extension, never overwriting:
    * `_1`, `_2`… The name is reserved until it is added or released.
+   * @param becomes extension of the copy that is to take the file's place: that name is free and reserved too
    * @throws OcelliError `invalid_filename`
    */
-  reserve(kind: MediaKind, wanted: string, extension: string): string;
+  reserve(kind: MediaKind, wanted: string, extension: string, becomes?: string): string;
+  /** A free name for a copy of a file in another format: the one it `becomes`, if that is its format. */
+  reserveCopy(entry: MediaEntry, extension: string): string;
   release(kind: MediaKind, filename: string): void;
   /**
    * Writes the sidecar (atomically) and the index row. Called at the start of a recording and at each change of state.
@@ -99,7 +104,7 @@ export interface Library {
    *   sidecar is removed again and `put` rejects with its reason
    */
   put(sidecar: Sidecar, options?: { readonly after?: Promise<unknown> }): Promise<void>;
-  /** By name with or without extension. @throws OcelliError `file_not_found`, `invalid_filename` */
+  /** By name with or without extension, or by the name a file `becomes`. @throws OcelliError `file_not_found`, `invalid_filename` */
   get(kind: MediaKind, filename: string): MediaEntry;
   /** Newest first. Files still being written are left out, and so are the lists of gaps and clock steps. */
   page(kind: MediaKind, options: PageOptions): Page;

@@ -258,6 +258,36 @@ describe("deleting", () => {
     expect(library.page("recording", { limit: 10, offset: 0 }).total).toBe(0);
   });
 
+  it("finds a file under the name of the copy that is to replace it, and keeps that name for the copy", async () => {
+    const library = await openLibrary();
+    const mkv = join(library.folder("recording"), "take.mkv");
+    await add(library, "recording", "other");
+    expect(library.reserve("recording", "take", "mp4", "mkv")).toBe("take.mp4");
+    expect(library.reserve("recording", "take", "mkv")).toBe("take_1.mkv");
+    await writeFile(join(library.folder("recording"), "take.mp4"), "media");
+    await library.put(makeSidecar("recording", "take.mp4", { state: "recording", becomes: "take.mkv" }));
+    expect(library.get("recording", "take.mkv").filename).toBe("take.mp4");
+    expect(() => library.get("recording", "take.ts")).toThrow(/take\.ts/);
+    expect(library.reserve("recording", "take", "mkv")).toBe("take_2.mkv");
+    await expect(library.delete("recording", "take.mkv")).rejects.toMatchObject({ code: "file_in_use" });
+    await library.put(makeSidecar("recording", "take.mp4", { becomes: "take.mkv" }));
+    await library.close();
+
+    const again = await openLibrary();
+    const entry = again.get("recording", "take.mkv");
+    expect(again.reserve("recording", "take", "mkv")).toBe("take_1.mkv");
+    expect(again.reserveCopy(entry, "ts")).toBe("take.ts");
+    expect(again.reserveCopy(entry, "mkv")).toBe("take.mkv");
+    expect(again.reserveCopy(entry, "mkv")).toBe("take_2.mkv");
+    expect(again.reserveCopy(again.get("recording", "other"), "mkv")).toBe("other.mkv");
+    await writeFile(mkv, "copy");
+    await again.put(makeSidecar("recording", "take.mkv", { format: "mkv" }));
+    expect(again.get("recording", "take.mkv").filename).toBe("take.mkv");
+    await again.delete("recording", "take.mkv");
+    await again.delete("recording", "take.mkv");
+    expect(again.reserve("recording", "take", "mkv")).toBe("take.mkv");
+  });
+
   it("forgets a file that somebody removed by hand", async () => {
     const library = await openLibrary();
     await add(library, "recording", "a");

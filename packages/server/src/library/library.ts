@@ -17,7 +17,7 @@ import type { Library, MediaEntry, MediaKind, Page, PageOptions, Sidecar } from 
 import { describeFile } from "./describe.ts";
 import { openIndex, setAside } from "./index-file.ts";
 import { type IndexRow, isCorruption, type MediaIndex } from "./media-index.ts";
-import { checkName, completeName, toBaseName, withSuffix } from "./names.ts";
+import { checkName, completeName, extensionOf, inFormat, stemOf, toBaseName, withSuffix } from "./names.ts";
 import { fileNotFound } from "./not-found.ts";
 import type { OldMedium } from "./oldest-first.ts";
 import { runRebuild } from "./rebuild.ts";
@@ -81,27 +81,38 @@ export class MediaLibrary implements Library {
     return this.#folders[kind];
   }
 
-  reserve(kind: MediaKind, wanted: string, extension: string): string {
+  reserve(kind: MediaKind, wanted: string, extension: string, becomes = extension): string {
     const name = completeName(wanted, extension, Object.values(this.#folders));
     const candidate = (suffix: number): string => (suffix === 0 ? name : withSuffix(name, suffix));
+    const isFree = (one: string): boolean =>
+      this.#isFree(kind, one) && (becomes === extension || this.#isFree(kind, inFormat(kind, one, becomes)));
     let free = 0;
-    if (!this.#isFree(kind, name)) {
+    if (!isFree(name)) {
       // Doubling, then halving: a thousand files of one name cost ten looks, not a thousand.
       let taken = 0;
       free = 1;
-      while (!this.#isFree(kind, candidate(free))) {
+      while (!isFree(candidate(free))) {
         taken = free;
         free *= 2;
       }
       while (free - taken > 1) {
         const middle = Math.floor((free + taken) / 2);
-        if (this.#isFree(kind, candidate(middle))) free = middle;
+        if (isFree(candidate(middle))) free = middle;
         else taken = middle;
       }
     }
     const chosen = candidate(free);
     this.#reserved.add(keyOf(kind, chosen));
+    this.#reserved.add(keyOf(kind, inFormat(kind, chosen, becomes)));
     return chosen;
+  }
+
+  reserveCopy(entry: MediaEntry, extension: string): string {
+    const { kind, becomes = "" } = entry;
+    const isPromised = extensionOf(becomes) === extension && !this.#isThere(kind, becomes);
+    if (!isPromised) return this.reserve(kind, stemOf(kind, entry.filename), extension);
+    this.#reserved.add(keyOf(kind, becomes));
+    return becomes;
   }
 
   release(kind: MediaKind, filename: string): void {
@@ -115,7 +126,9 @@ export class MediaLibrary implements Library {
   get(kind: MediaKind, filename: string): MediaEntry {
     const name = toBaseName(filename, [this.#folders[kind]]);
     checkName(name);
-    const row = this.#withIndex((index) => index.byName(kind, name) ?? index.byStem(kind, name)[0]);
+    const row = this.#withIndex(
+      (index) => index.byName(kind, name) ?? index.byStem(kind, name)[0] ?? toBecome(index, kind, name),
+    );
     if (row === undefined) throw fileNotFound(kind, name);
     const entry = this.#entry(row);
     if (!row.writing && !existsSync(entry.path)) {
@@ -237,7 +250,8 @@ export class MediaLibrary implements Library {
         sidecarStamp: sidecarFile?.stamp ?? "",
       }),
     );
-    this.#reserved.delete(keyOf(kind, filename));
+    // The row keeps both names taken now.
+    for (const name of [filename, sidecar.becomes ?? filename]) this.release(kind, name);
     if (unwritten !== undefined) throw unwritten;
   }
 
@@ -371,13 +385,21 @@ export class MediaLibrary implements Library {
     this.#index = openIndex(indexPath, clock, log).index;
   }
 
+  /** No file has that name or is to get it. */
   #isFree(kind: MediaKind, filename: string): boolean {
-    if (this.#reserved.has(keyOf(kind, filename))) return false;
+    return (
+      !this.#isThere(kind, filename) &&
+      this.#withIndex((index) => toBecome(index, kind, filename)) === undefined
+    );
+  }
+
+  #isThere(kind: MediaKind, filename: string): boolean {
+    if (this.#reserved.has(keyOf(kind, filename))) return true;
     const path = join(this.#folders[kind], filename);
     return (
-      !existsSync(path) &&
-      !existsSync(sidecarPath(path)) &&
-      this.#withIndex((index) => index.byName(kind, filename)) === undefined
+      existsSync(path) ||
+      existsSync(sidecarPath(path)) ||
+      this.#withIndex((index) => index.byName(kind, filename)) !== undefined
     );
   }
 
@@ -415,6 +437,13 @@ export class MediaLibrary implements Library {
 
 function keyOf(kind: MediaKind, filename: string): string {
   return `${kind}/${filename}`;
+}
+
+/** The file that is to be replaced by a copy of this name. */
+function toBecome(index: MediaIndex, kind: MediaKind, name: string): IndexRow | undefined {
+  return index
+    .byStem(kind, stemOf(kind, name))
+    .find((row) => parseSidecar(row.sidecar, kind, row.filename)?.becomes === name);
 }
 
 async function lookAt(path: string): Promise<FileStamp | undefined> {

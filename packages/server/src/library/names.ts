@@ -125,6 +125,11 @@ export function completeName(
   return name;
 }
 
+/** `clip.mkv` of `clip.mp4` and `mkv`. */
+export function inFormat(kind: MediaKind, name: string, extension: string): string {
+  return `${stemOf(kind, name)}.${extension}`;
+}
+
 /** `clip_2.mp4` of `clip.mp4` and 2. */
 export function withSuffix(name: string, suffix: number): string {
   const dot = name.lastIndexOf(".");

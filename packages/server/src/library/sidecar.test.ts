@@ -12,6 +12,7 @@ describe("a sidecar", () => {
       gaps: [{ fromUs: 1, toUs: 2, reason: "stalled", missingFrames: 4 }],
       clockSteps: [{ atUs: 5, stepUs: -3_600_000_000 }],
       exportedFrom: "b.mp4",
+      becomes: "a.mkv",
     });
     expect(parseSidecar(writeSidecarText(sidecar), "recording", "a.mp4")).toEqual(sidecar);
   });

@@ -13,7 +13,7 @@ import type { CameraLink } from "./camera-link.ts";
 import type { JournalEntry, RecordingJournal } from "./journal.ts";
 import type { RecorderHost, Segment } from "./recorder.ts";
 import type { FinishOutcome } from "./segment-file.ts";
-import { buildSidecar, contentOf } from "./segment-sidecar.ts";
+import { becomes, buildSidecar, contentOf, copyFormatOf } from "./segment-sidecar.ts";
 
 export interface BookkeeperParts {
   readonly library: Library;
@@ -30,6 +30,7 @@ export class Bookkeeper implements RecorderHost {
   readonly #facts = new Map<string, CameraFacts>();
   /** Reserved for the first file and not used yet. */
   #reserved: string | undefined;
+  #final: readonly string[] | undefined;
 
   constructor(entry: JournalEntry, parts: BookkeeperParts) {
     this.#entry = entry;
@@ -40,9 +41,15 @@ export class Bookkeeper implements RecorderHost {
     return this.#entry;
   }
 
-  /** Name of the newest file, or of the first one to come. */
+  /** Names of the files as clients are told them: from the beginning those the files will have at the end. */
+  get segments(): readonly string[] {
+    return this.#final ?? this.#entry.segments.map((filename) => this.#becomes(filename) ?? filename);
+  }
+
+  /** That of the newest file, or of the first one to come. */
   get filename(): string {
-    return this.#entry.segments.at(-1) ?? this.#reserved ?? "";
+    const first = this.#reserved;
+    return this.segments.at(-1) ?? (first === undefined ? "" : (this.#becomes(first) ?? first));
   }
 
   /** Takes the name of the first file. @throws OcelliError `invalid_filename` */
@@ -52,11 +59,11 @@ export class Bookkeeper implements RecorderHost {
       filename === undefined
         ? defaultStem("recording", cameraId, startAtUs ?? this.#parts.clock.wallUs())
         : stemOf("recording", filename);
-    this.#reserved = this.#parts.library.reserve("recording", stem, "mp4");
+    this.#reserved = this.#reserve(stem);
   }
 
   releaseName(): void {
-    if (this.#reserved !== undefined) this.#parts.library.release("recording", this.#reserved);
+    if (this.#reserved !== undefined) this.#release(this.#reserved);
     this.#reserved = undefined;
   }
 
@@ -72,14 +79,14 @@ export class Bookkeeper implements RecorderHost {
     else await this.save({ over: true });
   }
 
-  /** Other names for the files, once the journal needs none. */
-  renameSegments(segments: readonly string[]): void {
-    this.#entry = { ...this.#entry, segments: [...segments] };
+  /** The names the files have in the end: a copy that could not be made has left its MP4. */
+  settleSegments(segments: readonly string[]): void {
+    this.#final = [...segments];
   }
 
   async name(first: Fragment, index: number): Promise<string> {
     const { library, camera } = this.#parts;
-    const filename = this.#reserved ?? library.reserve("recording", this.#stem(first, index), "mp4");
+    const filename = this.#reserved ?? this.#reserve(this.#stem(first, index));
     this.#reserved = undefined;
     const facts = camera.facts(first.init) ?? this.#entry.facts;
     if (facts !== undefined) this.#facts.set(filename, facts);
@@ -100,7 +107,7 @@ export class Bookkeeper implements RecorderHost {
 
   async notMade(path: string): Promise<void> {
     const filename = basename(path);
-    this.#parts.library.release("recording", filename);
+    this.#release(filename);
     await this.#forget(filename).catch(() => undefined);
   }
 
@@ -141,6 +148,20 @@ export class Bookkeeper implements RecorderHost {
 
   outageBefore(frame: Fragment): string {
     return this.#parts.camera.outageBefore(frame);
+  }
+
+  #reserve(stem: string): string {
+    return this.#parts.library.reserve("recording", stem, "mp4", copyFormatOf(this.#entry));
+  }
+
+  #release(filename: string): void {
+    for (const name of [filename, this.#becomes(filename)]) {
+      if (name !== undefined) this.#parts.library.release("recording", name);
+    }
+  }
+
+  #becomes(filename: string): string | undefined {
+    return becomes(this.#entry, filename);
   }
 
   #unfinishedBut(filename: string): JournalEntry["unfinished"] {

@@ -186,12 +186,18 @@ describe("a recording of a real capture", () => {
     ["ts", "h264"],
   ] as const)("as %s of %s is exported at its end and replaces the MP4", async (format, codec) => {
     addCamera("camera0", { codec });
-    await service.start({ cameraId: "camera0", filename: "clip", format });
+    const told = await service.start({ cameraId: "camera0", filename: "clip", format });
+    expect([told.filename, told.segments]).toEqual([`clip.${format}`, [`clip.${format}`]]);
+    expect(library.get("recording", told.filename)).toMatchObject({
+      state: "recording",
+      cameraId: "camera0",
+    });
     await once("recording.progress");
     const view = await service.stop({ cameraId: "camera0" });
     expect(view).toMatchObject({ state: "completed", format, filename: `clip.${format}` });
     expect(await readdir(library.folder("recording"))).toEqual([`clip.${format}`, `clip.${format}.json`]);
     const probed = ffprobe(join(library.folder("recording"), `clip.${format}`));
     expect(probed).toMatchObject({ errors: "", frames: view.frames });
+    expect(library.get("recording", told.filename)).toMatchObject({ state: "complete", format });
   });
 });

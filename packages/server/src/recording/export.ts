@@ -16,7 +16,6 @@ import type { EventBus } from "../events/bus.ts";
 import { probe } from "../ffmpeg/probe.ts";
 import { runFfmpeg } from "../ffmpeg/run.ts";
 import type { Library, MediaEntry, Sidecar, StorageGuard } from "../library/contract.ts";
-import { stemOf } from "../library/names.ts";
 import { countPresentedFrames, hiddenLeadUs } from "../library/presented-frames.ts";
 import type { Log } from "../log/log.ts";
 import { syncFolder } from "../store/atomic-file.ts";
@@ -121,7 +120,7 @@ export class Exporter implements Exports {
       const found = await this.#check(temporary, entry, plan, job.stop);
       await flush(temporary);
       job.stop.throwIfAborted();
-      reserved = library.reserve("recording", stemOf("recording", entry.filename), plan.format);
+      reserved = library.reserveCopy(entry, plan.format);
       const sidecar = describeExport(entry, plan, reserved, found, this.#options.clock.wallUs());
       const placed = rename(temporary, join(folder, reserved)).then(() => syncFolder(folder));
       await library.put(sidecar, { after: placed });
@@ -290,7 +289,7 @@ function describeExport(
   found: Found,
   createdAtUs: number,
 ): Sidecar {
-  const { path: _path, modifiedAtUs: _modified, ...source } = entry;
+  const { path: _path, modifiedAtUs: _modified, becomes: _becomes, ...source } = entry;
   return {
     ...source,
     filename,

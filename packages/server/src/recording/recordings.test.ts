@@ -422,12 +422,31 @@ describe("the service", () => {
     const exports = { run: () => Promise.reject(new Error("not reached")), close: async () => {} };
     const { hub, camera } = await setUp({ exports });
     camera.source.feed(...clip("mjpeg", 1));
-    await expect(hub.service.start({ cameraId: "camera0", format: "ts" })).rejects.toMatchObject({
+    await expect(
+      hub.service.start({ cameraId: "camera0", filename: "clip", format: "ts" }),
+    ).rejects.toMatchObject({
       code: "unsupported",
     });
     expect(camera.source.leases.size).toBe(0);
     expect(hub.service.active()).toEqual([]);
     expect(await readdir(hub.recordings)).toEqual([]);
+    expect(hub.library.reserve("recording", "clip", "ts")).toBe("clip.ts");
+  });
+
+  it("is found under the name told at its start when the copy of that name could not be made", async () => {
+    const exports = { run: () => Promise.reject(new Error("no room")), close: async () => {} };
+    const { hub, camera } = await setUp({ exports });
+    const [started] = await Promise.all([
+      hub.service.start({ cameraId: "camera0", filename: "clip", format: "mkv" }),
+      play(hub, camera.source, clip("mjpeg", 1)),
+    ]);
+    expect(started).toMatchObject({ filename: "clip.mkv", segments: ["clip.mkv"] });
+    const stopped = await hub.service.stop({ cameraId: "camera0" });
+    expect(stopped).toMatchObject({ state: "completed", filename: "clip.mp4", segments: ["clip.mp4"] });
+    expect(hub.library.get("recording", "clip.mkv")).toMatchObject({
+      filename: "clip.mp4",
+      state: "complete",
+    });
   });
 
   it("stops a recording that waits for its first frame", async () => {

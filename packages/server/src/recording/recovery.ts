@@ -166,11 +166,12 @@ export async function recoverWithoutJournal(parts: RecoveryParts): Promise<void>
 }
 
 function entryOf(sidecar: Sidecar): JournalEntry {
+  const copy = (["mkv", "ts"] as const).find((format) => sidecar.becomes?.endsWith(`.${format}`));
   return {
     version: 1,
     id: sidecar.recordingId ?? sidecar.filename,
     cameraId: sidecar.cameraId,
-    format: "mp4",
+    format: copy ?? "mp4",
     over: true,
     segments: [sidecar.filename],
     unfinished: [],

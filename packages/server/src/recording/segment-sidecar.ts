@@ -4,6 +4,7 @@ import { basename } from "node:path";
 import { rateOf } from "../capture/rate.ts";
 import type { ClockStamp } from "../clock/sync/state.ts";
 import type { MediaGap, Sidecar } from "../library/contract.ts";
+import { inFormat } from "../library/names.ts";
 import { isoOfUs } from "../library/sidecar.ts";
 import type { CameraFacts } from "./camera-facts.ts";
 import type { JournalEntry } from "./journal.ts";
@@ -40,6 +41,17 @@ export function contentOf(segment: Segment): SegmentContent {
   };
 }
 
+/** The format the finished files are made into, by a copy that takes their place. */
+export function copyFormatOf({ format }: Pick<JournalEntry, "format">): "mkv" | "ts" | undefined {
+  return format === "mkv" || format === "ts" ? format : undefined;
+}
+
+/** Name of the copy that is to take the place of a file. */
+export function becomes(entry: Pick<JournalEntry, "format">, filename: string): string | undefined {
+  const format = copyFormatOf(entry);
+  return format === undefined ? undefined : inFormat("recording", filename, format);
+}
+
 export function buildSidecar(
   entry: JournalEntry,
   facts: CameraFacts,
@@ -50,6 +62,7 @@ export function buildSidecar(
   const startedAtUs = firstFrameAtUs ?? end.nowUs;
   const growing = end.state === "recording";
   const { node, serial, busPath } = facts.device;
+  const copy = becomes(entry, content.filename);
   return {
     version: 1,
     kind: "recording",
@@ -82,6 +95,7 @@ export function buildSidecar(
         : { atUs: entry.startAtUs, errorUs: firstFrameAtUs - entry.startAtUs },
     ...(entry.sync === undefined ? {} : { sync: entry.sync }),
     ...(content.clock === undefined ? {} : { clock: content.clock }),
+    ...(copy === undefined ? {} : { becomes: copy }),
     endReason: end.reason,
     started_at: isoOfUs(startedAtUs),
     stopped_at:

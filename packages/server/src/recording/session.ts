@@ -12,6 +12,7 @@ import { CameraLink } from "./camera-link.ts";
 import { exportSegments } from "./export-segments.ts";
 import type { JournalEntry } from "./journal.ts";
 import { Recorder, type RecorderOptions } from "./recorder.ts";
+import { copyFormatOf } from "./segment-sidecar.ts";
 import { asError, fellBehind, nothingRecorded, stoppedEarly } from "./session-errors.ts";
 import type { SessionOptions, SessionParts } from "./session-options.ts";
 
@@ -97,13 +98,14 @@ export class RecordingSession {
   }
 
   view(): RecordingView {
-    const { segments, durationS, startedAtUs, startAtUs, format } = this.#books.entry;
+    const { durationS, startedAtUs, startAtUs, format } = this.#books.entry;
     const { recordedUs, recordedBytes, recordedFrames } = this.#earlier;
     const totals = this.#recorder.totals;
     return {
       id: this.id,
       cameraId: this.cameraId,
       filename: this.#books.filename,
+      segments: this.#books.segments,
       startedAtUs: startedAtUs ?? startAtUs ?? this.#requestedAtUs,
       endedAtUs: this.#endedAtUs,
       requestedDurationS: durationS,
@@ -113,7 +115,6 @@ export class RecordingSession {
       droppedFrames: totals.droppedFrames,
       format,
       state: this.#state,
-      segments,
       ...(startAtUs !== undefined && this.#waitsForStart() && startAtUs > this.#parts.clock.wallUs()
         ? { armedForUs: startAtUs }
         : {}),
@@ -186,7 +187,7 @@ export class RecordingSession {
     const { format, startAtUs } = this.#earlier;
     // Says at once that the camera is unknown, before a name is taken.
     cameras.find(this.cameraId);
-    if (format !== "mp4" && format !== "fmp4" && exports === undefined) {
+    if (copyFormatOf(this.#earlier) !== undefined && exports === undefined) {
       throw new OcelliError("unsupported", `This hub cannot make ${format} files; use mp4.`, {
         details: { format },
       });
@@ -407,11 +408,12 @@ export class RecordingSession {
 
   async #export(): Promise<void> {
     const { exports, library } = this.#parts;
-    const { format, segments, unfinished } = this.#books.entry;
-    if (exports === undefined || (format !== "mkv" && format !== "ts")) return;
+    const { segments, unfinished } = this.#books.entry;
+    const format = copyFormatOf(this.#books.entry);
+    if (exports === undefined || format === undefined) return;
     const untouchable = new Set(unfinished.map(({ filename }) => filename));
     const made = await exportSegments(segments, format, { exports, library, log: this.#log, untouchable });
-    this.#books.renameSegments(made);
+    this.#books.settleSegments(made);
   }
 
   #holder(): string {

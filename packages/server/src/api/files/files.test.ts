@@ -54,6 +54,7 @@ function fakeLibrary(): Library {
       return { filename, path: join(folderOf(kind), filename), state } as MediaEntry;
     },
     reserve: refuse,
+    reserveCopy: refuse,
     release: refuse,
     put: refuse,
     page: refuse,

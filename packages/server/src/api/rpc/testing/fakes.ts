@@ -209,6 +209,9 @@ export class FakeLibrary implements Library {
   reserve(_kind: MediaKind, wanted: string): string {
     return wanted;
   }
+  reserveCopy({ filename }: MediaEntry): string {
+    return filename;
+  }
   release(): void {}
   async put(): Promise<void> {}
   get(kind: MediaKind, filename: string): MediaEntry {
