@@ -81,14 +81,17 @@ const getEventHistory: MethodImplementation<"get_event_history"> = {
     const { latestSeq, completeAfter } = events;
     const common = { latest_seq: latestSeq, complete_after: completeAfter };
     if (since === undefined) {
-      const some = cameraId !== undefined || topics !== undefined || identity?.cameras !== undefined;
-      const size = some ? maxRead : limit;
-      const newest = events.newest({
-        ...range,
-        limit: size,
-        ...(start_time === undefined ? {} : { fromUs: start_time }),
-      });
-      const found = newest.flatMap(shapes).slice(-limit);
+      const from = start_time === undefined ? {} : { fromUs: start_time };
+      const look = (most: number) =>
+        events
+          .newest({ ...range, ...from, limit: most })
+          .flatMap(shapes)
+          .slice(-limit);
+      // What is left out of a camera's or a topic's events is only seen in each: few are tried first, then many.
+      const isLimited = identity?.cameras !== undefined;
+      let found = isLimited ? look(maxRead) : look(limit);
+      const some = cameraId !== undefined || topics !== undefined;
+      if (!isLimited && some && found.length < limit) found = look(maxRead);
       return { events: found, ...common, gone: false, next_since: null };
     }
     const found: ReturnType<typeof shapes> = [];
