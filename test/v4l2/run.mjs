@@ -88,7 +88,8 @@ try {
   const { exitCode, output, timings } = await runInGuest({
     command: ["node_modules/.bin/node", "test/v4l2/scenario.ts", only],
     shareDir: share,
-    timeoutMs: 290_000,
+    // Under emulation: under 3 minutes on a quiet machine, twice that where both cores are busy.
+    timeoutMs: 480_000,
     memoryMb: 2048,
     onLine: (line) => {
       if (/^(ok {3}|FAIL )/.test(line)) console.log(line);
