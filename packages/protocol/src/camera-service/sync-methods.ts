@@ -82,12 +82,18 @@ export const syncReportSchema = z.looseObject({
       time_source: z.enum(["kernel", "arrival", "declared", "unknown"]),
       first_frame_at_us: count.nullable(),
       start_error_ms: millis,
+      /** As the camera really gave them, holes left out. */
       frame_interval_ms: millis,
+      /** What the camera was set to. */
+      nominal_interval_ms: millis,
       frames_expected: count.nullable(),
       frames_received: count.nullable(),
       frames_dropped: count.nullable(),
       duration: z.number().nullable(),
+      /** Standard deviation of the times between frames, holes left out. */
       jitter_ms: millis,
+      median_interval_ms: millis,
+      p99_interval_ms: millis,
       longest_interval_ms: millis,
       uncertainty_ms: millis,
       notes: z.array(z.string()),

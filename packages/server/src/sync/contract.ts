@@ -94,23 +94,37 @@ export interface MemberReport {
   readonly firstFrameAtUs: number | undefined;
   /** First frame after T0. */
   readonly startErrorMs: number | undefined;
-  /** Nominal time between two frames. */
+  /** From frame to frame as the camera really gave them, holes left out; the nominal one where nothing was measured. */
   readonly frameIntervalMs: number | undefined;
+  /** What the camera was set to. */
+  readonly nominalIntervalMs: number | undefined;
+  /** Those received, those that fit into holes, and those that fit between T0 and the first one. */
   readonly framesExpected: number | undefined;
   readonly framesReceived: number | undefined;
+  /** That fit into holes: times between two frames that are longer than one and a half intervals. */
   readonly framesDropped: number | undefined;
   readonly durationS: number | undefined;
-  /** Of the times between frames. */
+  /** Of the times between frames: the deviation without holes, the others with them. */
   readonly interval:
-    | { readonly meanMs: number; readonly deviationMs: number; readonly longestMs: number }
+    | {
+        readonly deviationMs: number;
+        readonly medianMs: number;
+        readonly percentile99Ms: number;
+        readonly longestMs: number;
+      }
     | undefined;
   /** How far its times may be off, beside the hub's own clock. */
   readonly uncertaintyMs: number | undefined;
   readonly declared: SessionMember["declared"];
   /** What could not be checked, or went wrong. */
   readonly notes: readonly string[];
-  /** For the plot: each frame's time after T0 in ms, thinned out to a bounded number. */
-  readonly frames: readonly number[];
+  /** For the plot, a bounded number: times between frames, and when after T0. */
+  readonly curve: readonly {
+    readonly fromMs: number;
+    readonly toMs: number;
+    readonly shortestMs: number;
+    readonly longestMs: number;
+  }[];
 }
 
 export interface SyncReport {

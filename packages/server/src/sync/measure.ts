@@ -1,65 +1,88 @@
-/** What the capture times of a file's frames say. Pure. */
+/**
+ * What the capture times of a member's frames say. Takes them one by one and keeps none: memory is the same for a second
+ * and for a month.
+ */
+import { missingIn } from "../recording/drops.ts";
+import { IntervalCurve, type IntervalSpan } from "./interval-curve.ts";
+import { IntervalHistogram } from "./interval-histogram.ts";
 
 export interface FrameFigures {
   readonly frames: number;
   readonly firstFrameAtUs: number | undefined;
-  /** End of the last frame. */
-  readonly endAtUs: number | undefined;
-  /** Between two frames: the middle one of all, so that holes do not count. Microseconds. */
+  readonly lastFrameAtUs: number | undefined;
+  /** From frame to frame as the camera really gave them: the mean of all times between two that are no hole. */
   readonly intervalUs: number | undefined;
-  readonly meanUs: number | undefined;
+  /** Standard deviation of the same. */
   readonly deviationUs: number | undefined;
+  /** What half of all times between two frames, and one in a hundred, are longer than; holes included. */
+  readonly medianUs: number | undefined;
+  readonly percentile99Us: number | undefined;
   readonly longestUs: number | undefined;
-  /** Frames that fit into the holes. */
+  readonly holes: number;
+  /** Frames that would have fitted into the holes. */
   readonly missing: number;
+  /** Frames that were captured before the one in front of them: the clock was set back, or files overlap. */
+  readonly stepsBack: number;
+  /** For a plot. */
+  readonly curve: readonly IntervalSpan[];
 }
 
-/** Above this many intervals of a frame there is a hole, not jitter. */
+/** Spans of the curve: what a page has room for. */
+const spans = 400;
+
+/** A hole is longer than that many times the median; the same rule by which a recording counts its dropped frames. */
 const holeFactor = 1.5;
 
-/**
- * @param capturedAtUs of each presented frame, in order
- * @param nominalUs interval the camera promised; found from the frames otherwise
- */
-export function measureFrames(capturedAtUs: readonly number[], nominalUs?: number): FrameFigures {
-  const intervals = differences(capturedAtUs);
-  const sorted = intervals.toSorted((a, b) => a - b);
-  const median = sorted[Math.floor(sorted.length / 2)];
-  const intervalUs = nominalUs ?? median;
-  const first = capturedAtUs[0];
-  const last = capturedAtUs.at(-1);
-  const meanUs = intervals.length === 0 ? undefined : sum(intervals) / intervals.length;
-  return {
-    frames: capturedAtUs.length,
-    firstFrameAtUs: first,
-    endAtUs: last === undefined ? undefined : last + (intervalUs ?? 0),
-    intervalUs,
-    meanUs,
-    deviationUs:
-      meanUs === undefined
+export class FrameMeter {
+  readonly #intervals = new IntervalHistogram();
+  readonly #curve = new IntervalCurve(spans);
+  #frames = 0;
+  #firstUs: number | undefined;
+  #lastUs: number | undefined;
+  #longestUs: number | undefined;
+  #stepsBack = 0;
+
+  /** Takes the next frame in the order they are shown. */
+  add(capturedAtUs: number): void {
+    const beforeUs = this.#lastUs;
+    this.#frames++;
+    this.#firstUs ??= capturedAtUs;
+    this.#lastUs = capturedAtUs;
+    if (beforeUs === undefined) return;
+    const us = capturedAtUs - beforeUs;
+    if (us < 0) {
+      this.#stepsBack++;
+      return;
+    }
+    this.#intervals.add(us);
+    this.#curve.add(beforeUs, capturedAtUs);
+    this.#longestUs = Math.max(this.#longestUs ?? 0, us);
+  }
+
+  figures(): FrameFigures {
+    const medianUs = this.#intervals.quantile(0.5);
+    const regular =
+      medianUs === undefined
         ? undefined
-        : Math.sqrt(sum(intervals.map((one) => (one - meanUs) ** 2)) / intervals.length),
-    longestUs: sorted.at(-1),
-    missing: intervalUs === undefined ? 0 : sum(intervals.map((one) => missingIn(one, intervalUs))),
-  };
-}
-
-/** How many frames would have fitted between two. */
-function missingIn(us: number, intervalUs: number): number {
-  return us > intervalUs * holeFactor ? Math.max(1, Math.round(us / intervalUs) - 1) : 0;
-}
-
-function differences(times: readonly number[]): number[] {
-  return times.slice(1).map((time, i) => time - (times[i] ?? time));
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
-}
-
-/** At most `most` of the values, evenly picked, the first and the last among them. */
-export function thinned(values: readonly number[], most: number): number[] {
-  if (values.length <= most) return [...values];
-  const step = (values.length - 1) / (most - 1);
-  return Array.from({ length: most }, (_, i) => values[Math.round(i * step)] ?? 0);
+        : this.#intervals.spread(medianUs === 0 ? Infinity : medianUs * holeFactor);
+    const intervalUs = regular === undefined || regular.meanUs === 0 ? undefined : regular.meanUs;
+    const holes = this.#intervals
+      .bins()
+      .map(({ count, meanUs }) => ({ count, missing: missingIn(meanUs, intervalUs) }))
+      .filter(({ missing }) => missing > 0);
+    return {
+      frames: this.#frames,
+      firstFrameAtUs: this.#firstUs,
+      lastFrameAtUs: this.#lastUs,
+      intervalUs,
+      deviationUs: regular?.deviationUs,
+      medianUs,
+      percentile99Us: this.#intervals.quantile(0.99),
+      longestUs: this.#longestUs,
+      holes: holes.reduce((all, { count }) => all + count, 0),
+      missing: holes.reduce((all, { count, missing }) => all + count * missing, 0),
+      stepsBack: this.#stepsBack,
+      curve: this.#curve.spans(),
+    };
+  }
 }

@@ -32,11 +32,11 @@ ${findings.length === 0 ? "" : `<ul class="findings">${findings.map((one) => `<l
 ${startPlot(members)}
 <h2>Members</h2>
 <div class="scroll"><table>
-<thead><tr><th>Member<th>First frame<th>After T0<th>Frames<th>Missing<th>Interval<th>Jitter<th>Longest<th>Times from</tr></thead>
+<thead><tr><th>Member<th>First frame<th>After T0<th>Frames<th>Missing<th>Rate<th>Jitter<th>Longest<th>Times from</tr></thead>
 <tbody>${members.map(row).join("")}</tbody>
 </table></div>
 <h2>Time between frames</h2>
-${members.map(intervalPlot).join("")}
+<div class="plots">${members.map(intervalPlot).join("")}</div>
 <footer>Session ${asHtml(session.id)}. Every figure is read from the files; what a device only declared is called so. Made ${iso(report.madeAtUs)}.</footer>
 </main>
 </html>
@@ -44,21 +44,38 @@ ${members.map(intervalPlot).join("")}
 }
 
 function row(member: MemberReport): string {
-  const { interval, notes, files } = member;
+  const { interval, notes } = member;
   const cells = [
-    member.firstFrameAtUs === undefined ? "–" : iso(member.firstFrameAtUs).slice(11, 26),
-    member.startErrorMs === undefined ? "–" : ms(member.startErrorMs),
-    member.framesReceived === undefined ? "–" : `${member.framesReceived} of ${member.framesExpected ?? "?"}`,
-    member.framesDropped === undefined ? "–" : String(member.framesDropped),
-    interval === undefined ? "–" : ms(interval.meanMs),
-    interval === undefined ? "–" : ms(interval.deviationMs),
-    interval === undefined ? "–" : ms(interval.longestMs),
-    sources[member.timeSource],
+    [member.firstFrameAtUs === undefined ? "–" : iso(member.firstFrameAtUs).slice(11, 26)],
+    [member.startErrorMs === undefined ? "–" : ms(member.startErrorMs)],
+    [
+      member.framesReceived === undefined
+        ? "–"
+        : `${member.framesReceived} of ${member.framesExpected ?? "?"}`,
+    ],
+    [member.framesDropped === undefined ? "–" : String(member.framesDropped)],
+    [
+      rate(interval === undefined ? undefined : member.frameIntervalMs),
+      `set to ${rate(member.nominalIntervalMs)}`,
+    ],
+    [interval === undefined ? "–" : ms(interval.deviationMs)],
+    interval === undefined ? ["–"] : [ms(interval.longestMs), `99 %: ${ms(interval.percentile99Ms)}`],
+    [sources[member.timeSource]],
   ];
-  const about = [member.name === member.key ? "" : member.name, ...files, ...notes].filter(
-    (one) => one !== "",
-  );
-  return `<tr><th scope="row">${asHtml(member.key)}<small>${about.map(asHtml).join("<br>")}</small></th>${cells.map((cell) => `<td>${asHtml(cell)}</td>`).join("")}</tr>`;
+  const about = [member.name === member.key ? "" : member.name, ...fileNames(member), ...notes];
+  return `<tr>${cell('th scope="row"', [member.key, ...about])}${cells.map((lines) => cell("td", lines)).join("")}</tr>`;
+}
+
+function cell(tag: string, [text = "", ...small]: readonly string[]): string {
+  const lines = small.filter((one) => one !== "").map(asHtml);
+  return `<${tag}>${asHtml(text)}${lines.length === 0 ? "" : `<small>${lines.join("<br>")}</small>`}`;
+}
+
+/** A recording of hours in segments has hundreds. */
+function fileNames({ files }: MemberReport): string[] {
+  return files.length <= namedFiles
+    ? [...files]
+    : [...files.slice(0, namedFiles - 1), `and ${files.length - namedFiles + 1} more, to ${files.at(-1)}`];
 }
 
 const sources: Readonly<Record<MemberReport["timeSource"], string>> = {
@@ -68,8 +85,13 @@ const sources: Readonly<Record<MemberReport["timeSource"], string>> = {
   unknown: "–",
 };
 
+const namedFiles = 3;
+
 const width = 720;
 const left = 130;
+
+/** More than that many stand closer together. */
+const roomyMembers = 12;
 
 /** A dot for each member on one scale: zero is T0, the bar is one frame of that member. */
 function startPlot(members: readonly MemberReport[]): string {
@@ -82,8 +104,9 @@ function startPlot(members: readonly MemberReport[]): string {
   const low = Math.min(0, ...values);
   const high = Math.max(1, ...values) * 1.08;
   const x = (value: number): number => left + ((value - low) / (high - low)) * (width - left - 20);
+  const step = timed.length > roomyMembers ? 16 : 26;
   const lines = timed.map((member, i) => {
-    const y = 26 + i * 26;
+    const y = 26 + i * step;
     const { startErrorMs = 0, frameIntervalMs = 0 } = member;
     return (
       `<text x="${left - 10}" y="${y + 4}" class="label">${asHtml(clipped(member.key))}</text>` +
@@ -91,7 +114,7 @@ function startPlot(members: readonly MemberReport[]): string {
       `<circle cx="${x(startErrorMs).toFixed(1)}" cy="${y}" r="5"><title>${asHtml(member.key)}: ${ms(startErrorMs)}</title></circle>`
     );
   });
-  const bottom = 26 + timed.length * 26;
+  const bottom = 26 + timed.length * step;
   const ticks = axis(low, high).map(
     (value) =>
       `<line x1="${x(value).toFixed(1)}" x2="${x(value).toFixed(1)}" y1="12" y2="${bottom - 10}" class="${value === 0 ? "zero" : "grid"}"/>` +
@@ -100,28 +123,34 @@ function startPlot(members: readonly MemberReport[]): string {
   return `<svg viewBox="0 0 ${width} ${bottom + 14}" role="img" aria-label="First frame of each member after the common start">${ticks.join("")}${lines.join("")}</svg><p class="key">dot: first frame · bar: one frame interval of that member</p>`;
 }
 
-/** Times between frames over the session, so that holes and jitter are seen. */
-function intervalPlot(member: MemberReport): string {
-  const { frames, frameIntervalMs = 0 } = member;
-  const intervals = frames.slice(1).map((at, i) => ({ at, ms: at - (frames[i] ?? at) }));
-  const last = intervals.at(-1);
-  if (last === undefined) return "";
-  // Thinned frames lie several intervals apart.
-  const step = Math.max(1, Math.round(((member.framesReceived ?? frames.length) - 1) / (frames.length - 1)));
-  const high = Math.max(frameIntervalMs * 2, ...intervals.map((one) => one.ms / step)) * 1.05;
-  const height = 90;
-  const x = (at: number): number => left + (at / Math.max(1, last.at)) * (width - left - 20);
-  const y = (value: number): number => height - 18 - (value / high) * (height - 30);
-  const points = intervals.map((one) => `${x(one.at).toFixed(1)},${y(one.ms / step).toFixed(1)}`).join(" ");
+/** Times between frames over the session: between the shortest and the longest of each span, so that no hole is lost. */
+function intervalPlot({ key, curve, interval, frameIntervalMs = 0 }: MemberReport): string {
+  const [begin] = curve;
+  const end = curve.at(-1);
+  if (begin === undefined || end === undefined || interval === undefined) return "";
+  const high = Math.max(frameIntervalMs * 2, interval.longestMs) * 1.05;
+  const x = (atMs: number): string =>
+    (((atMs - begin.fromMs) / Math.max(1, end.toMs - begin.fromMs)) * plot.width).toFixed(1);
+  const y = (value: number): string => (plot.height - (value / high) * plot.height).toFixed(1);
+  const upper = curve.map(
+    ({ fromMs, toMs, longestMs }) => `${x(fromMs)},${y(longestMs)} ${x(toMs)},${y(longestMs)}`,
+  );
+  const lower = curve.map(
+    ({ fromMs, toMs, shortestMs }) => `${x(toMs)},${y(shortestMs)} ${x(fromMs)},${y(shortestMs)}`,
+  );
   return (
-    `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="Time between frames of ${asHtml(member.key)}">` +
-    `<text x="${left - 10}" y="${height / 2}" class="label">${asHtml(clipped(member.key))}</text>` +
-    `<line x1="${left}" x2="${width - 20}" y1="${y(frameIntervalMs).toFixed(1)}" y2="${y(frameIntervalMs).toFixed(1)}" class="grid"/>` +
-    `<text x="${width - 20}" y="${(y(frameIntervalMs) - 4).toFixed(1)}" class="tick end">${ms(frameIntervalMs)}</text>` +
-    `<polyline points="${points}"/>` +
-    `<text x="${left}" y="${height - 4}" class="tick start">0 s</text><text x="${width - 20}" y="${height - 4}" class="tick end">${seconds(last.at / 1000)}</text></svg>`
+    `<figure><figcaption><b>${asHtml(key)}</b> ${ms(frameIntervalMs)}, longest ${ms(interval.longestMs)}</figcaption>` +
+    `<svg viewBox="0 -2 ${plot.width} ${plot.height + 18}" role="img" aria-label="Time between frames of ${asHtml(key)}">` +
+    `<line x1="0" x2="${plot.width}" y1="${plot.height}" y2="${plot.height}" class="zero"/>` +
+    `<line x1="0" x2="${plot.width}" y1="${y(frameIntervalMs)}" y2="${y(frameIntervalMs)}" class="grid"/>` +
+    `<polygon points="${[...upper, ...lower.reverse()].join(" ")}"/>` +
+    `<text x="0" y="${plot.height + 13}" class="tick start">${seconds(begin.fromMs / 1000)}</text>` +
+    `<text x="${plot.width}" y="${plot.height + 13}" class="tick end">${seconds(end.toMs / 1000)}</text></svg></figure>`
   );
 }
+
+/** In units of its drawing. */
+const plot = { width: 480, height: 70 };
 
 function axis(low: number, high: number): number[] {
   const rough = (high - low) / 6;
@@ -151,6 +180,11 @@ function iso(us: number): string {
 
 function ms(value: number): string {
   return `${value.toFixed(Math.abs(value) < 10 ? 2 : 1)} ms`;
+}
+
+/** Frames a second. */
+function rate(intervalMs: number | undefined): string {
+  return intervalMs === undefined ? "–" : `${Number((1000 / intervalMs).toFixed(3))}/s`;
 }
 
 function seconds(value: number): string {
@@ -184,9 +218,10 @@ dl div{background:var(--card);border-radius:.5rem;padding:.6rem .8rem}dt{color:v
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{text-align:right;padding:.45rem .45rem;border-bottom:1px solid var(--line);vertical-align:top;white-space:nowrap}
 thead th{color:var(--dim);font-weight:500;font-size:.85rem}
-th:first-child{text-align:left}th small{display:block;font-weight:400;color:var(--dim);white-space:normal;overflow-wrap:anywhere;max-width:18rem}
+th:first-child{text-align:left}small{display:block;font-weight:400;color:var(--dim)}th small{white-space:normal;overflow-wrap:anywhere;max-width:18rem}
 svg{width:100%;height:auto;display:block}text{font:12px system-ui,sans-serif;fill:var(--ink)}
 .label{text-anchor:end}.tick{fill:var(--dim);text-anchor:middle;font-size:11px}.start{text-anchor:start}.end{text-anchor:end}
-.grid{stroke:var(--line)}.zero{stroke:var(--dim)}.frame{fill:var(--line)}circle{fill:var(--accent)}polyline{fill:none;stroke:var(--accent);stroke-width:1.2}
+.grid{stroke:var(--line)}.zero{stroke:var(--dim)}.frame{fill:var(--line)}circle{fill:var(--accent)}polygon{fill:var(--accent);stroke:var(--accent);stroke-width:1;stroke-linejoin:round}
+.plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(24rem,100%),1fr));gap:1rem 2rem}figure{margin:0}figcaption{font-size:.85rem;color:var(--dim)}figcaption b{color:var(--ink)}
 .key,footer{color:var(--dim);font-size:.85rem}footer{margin-top:2.5rem}
 `;

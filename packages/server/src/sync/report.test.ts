@@ -1,34 +1,9 @@
 import { describe, expect, it } from "vitest";
 import type { MediaEntry } from "../library/contract.ts";
 import type { SessionMember, SyncSession } from "./contract.ts";
-import { measureFrames, thinned } from "./measure.ts";
 import { buildReport, type ReportParts } from "./report.ts";
 
 const t0 = 1_700_000_000_000_000;
-
-describe("figures of frames", () => {
-  it("are those of the times", () => {
-    const times = [0, 100_000, 200_000, 500_000, 600_000].map((us) => t0 + us);
-    expect(measureFrames(times)).toEqual({
-      frames: 5,
-      firstFrameAtUs: t0,
-      endAtUs: t0 + 700_000,
-      intervalUs: 100_000,
-      meanUs: 150_000,
-      deviationUs: Math.sqrt((3 * 50_000 ** 2 + 150_000 ** 2) / 4),
-      longestUs: 300_000,
-      missing: 2,
-    });
-    expect(measureFrames([])).toMatchObject({ frames: 0, firstFrameAtUs: undefined, intervalUs: undefined });
-    expect(measureFrames([t0])).toMatchObject({ frames: 1, endAtUs: t0, missing: 0 });
-  });
-
-  it("are thinned out without losing the ends", () => {
-    const many = Array.from({ length: 1001 }, (_, i) => i);
-    expect(thinned(many, 11)).toEqual([0, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1000]);
-    expect(thinned([1, 2], 11)).toEqual([1, 2]);
-  });
-});
 
 function member(key: string, more: Partial<SessionMember> = {}): SessionMember {
   return {
@@ -95,7 +70,8 @@ describe("a report", () => {
     });
     expect(report.members[0]).toMatchObject({
       ...{ framesReceived: 30, framesDropped: 0, framesExpected: 30, frameIntervalMs: 100, durationS: 3 },
-      interval: { meanMs: 100, deviationMs: 0, longestMs: 100 },
+      nominalIntervalMs: 100,
+      interval: { deviationMs: 0, medianMs: 100, percentile99Ms: 100, longestMs: 100 },
     });
   });
 
@@ -118,6 +94,61 @@ describe("a report", () => {
     const times = from(0, 30).filter((_, i) => i !== 7 && i !== 8);
     const { members } = await buildReport(session([member("camera0")]), files({ "camera0.mp4": times }));
     expect(members[0]).toMatchObject({ framesExpected: 30, framesReceived: 28, framesDropped: 2 });
+  });
+
+  it("counts the frames a late member lacks as expected, not as holes", async () => {
+    const { members } = await buildReport(
+      session([member("camera0")]),
+      files({ "camera0.mp4": from(250_000) }),
+    );
+    expect(members[0]).toMatchObject({ framesExpected: 32, framesReceived: 30, framesDropped: 0 });
+  });
+
+  it("holds a camera to the rate it really gives", async () => {
+    // An hour at 29.97 of 30 frames a second: not one of them is missing.
+    const times = Array.from({ length: 107_892 }, (_, i) => t0 + Math.round((i * 1_001_000) / 30));
+    const { members, findings } = await buildReport(
+      session([member("camera0")]),
+      files({ "camera0.mp4": times }, 30),
+    );
+    expect(members[0]).toMatchObject({
+      ...{ framesExpected: 107_892, framesReceived: 107_892, framesDropped: 0 },
+      nominalIntervalMs: 1000 / 30,
+    });
+    expect(members[0]?.frameIntervalMs).toBeCloseTo(1001 / 30, 4);
+    expect(findings).toEqual([]);
+  });
+
+  it("says when a camera gave another rate than it was set to", async () => {
+    const { members, findings } = await buildReport(
+      session([member("camera0")]),
+      files({ "camera0.mp4": from(0, 30, 200_000) }),
+    );
+    expect(members[0]).toMatchObject({ framesExpected: 30, framesDropped: 0, frameIntervalMs: 200 });
+    expect(findings).toEqual(["camera0 gave 5 frames a second; it was set to 10"]);
+  });
+
+  it("goes over the files of a recording in segments, and sees a hole between two", async () => {
+    const whole = from(0, 30);
+    const parts = { "a.mp4": whole.slice(0, 10), "b.mp4": whole.slice(10, 20), "c.mp4": whole.slice(22) };
+    const { members, verdict } = await buildReport(
+      session([member("camera0", { files: Object.keys(parts) })]),
+      files(parts),
+    );
+    expect(members[0]).toMatchObject({
+      framesExpected: 30,
+      framesReceived: 28,
+      framesDropped: 2,
+      durationS: 3,
+    });
+    expect(verdict).toBe("within_tolerance");
+  });
+
+  it("says that the clock was set back during the recording", async () => {
+    const times = [...from(0, 10), ...from(500_000, 10)];
+    const { members } = await buildReport(session([member("camera0")]), files({ "camera0.mp4": times }));
+    expect(members[0]?.notes.join()).toContain("1 frame is older than the one before it");
+    expect(members[0]).toMatchObject({ framesReceived: 20, frameIntervalMs: 100 });
   });
 
   it("tells what a device declared apart from what was measured", async () => {

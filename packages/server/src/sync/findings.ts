@@ -1,0 +1,104 @@
+/** What is to be said of a session in words: what is bad is out of tolerance, the rest is good to know. Pure. */
+import type { MemberReport, SyncSession } from "./contract.ts";
+
+/** Members stopped by hand end not quite together. */
+const earlyEndMs = 500;
+/** A camera whose rate is further from what it was set to than this share is told of. */
+const otherRate = 0.02;
+
+export interface Finding {
+  readonly text: string;
+  readonly bad: boolean;
+}
+
+export function judge(
+  session: SyncSession,
+  members: readonly MemberReport[],
+  skewMs: number | undefined,
+  toleranceMs: number,
+): Finding[] {
+  const findings: Finding[] = [];
+  for (const member of members) {
+    const { key, startErrorMs, framesDropped, timeSource } = member;
+    const { state, armedAtUs = 0 } = session.members.find((one) => one.key === key) ?? {};
+    const lateMs = (armedAtUs - session.startAtUs) / 1000;
+    if (lateMs > 0) {
+      findings.push({
+        bad: false,
+        text: `${key} was ready only ${ms(lateMs)} after the common instant: start with a longer delay`,
+      });
+    }
+    if (state === "failed")
+      findings.push({ bad: true, text: `${key} failed: ${member.notes[0] ?? "no reason is known"}` });
+    else if (timeSource === "declared") {
+      findings.push({
+        bad: false,
+        text: `${key} declared its start; its file holds no times that could be checked`,
+      });
+    } else if (startErrorMs === undefined) {
+      findings.push({ bad: false, text: `${key} has no file whose times could be read` });
+    } else if (startErrorMs < 0) {
+      findings.push({ bad: true, text: `${key} began ${ms(-startErrorMs)} before the common instant` });
+    } else if (startErrorMs > Math.max(toleranceMs, member.frameIntervalMs ?? 0) + 0.5) {
+      findings.push({
+        bad: true,
+        text: `${key} began ${ms(startErrorMs)} after the common instant; ${ms(toleranceMs)} are allowed`,
+      });
+    }
+    if (member.kind === "multicam" && startErrorMs !== undefined) {
+      findings.push({ bad: false, text: `${key} has times of its own clock${offText(member.declared)}` });
+    }
+    const rate = rateText(member);
+    if (rate !== undefined) findings.push({ bad: false, text: rate });
+    if (framesDropped !== undefined && framesDropped > 0) {
+      findings.push({
+        bad: false,
+        text: `${key} lacks ${framesDropped} frame${framesDropped === 1 ? "" : "s"}; its longest time between two is ${ms(member.interval?.longestMs ?? 0)}`,
+      });
+    }
+  }
+  const ends = members.flatMap(({ firstFrameAtUs, durationS }) =>
+    firstFrameAtUs === undefined || durationS === undefined ? [] : [firstFrameAtUs + durationS * 1e6],
+  );
+  const lastEndUs = Math.max(...ends);
+  for (const { key, firstFrameAtUs, durationS, frameIntervalMs = 0 } of members) {
+    if (firstFrameAtUs === undefined || durationS === undefined) continue;
+    const earlyMs = (lastEndUs - firstFrameAtUs) / 1000 - durationS * 1000;
+    if (earlyMs > earlyEndMs + frameIntervalMs) {
+      findings.push({ bad: false, text: `${key} ends ${(earlyMs / 1000).toFixed(1)} s before the last one` });
+    }
+  }
+  if (skewMs !== undefined && skewMs > toleranceMs + 0.5) {
+    findings.push({
+      bad: true,
+      text: `first frames are ${ms(skewMs)} apart; ${ms(toleranceMs)} are allowed`,
+    });
+  }
+  if (!session.clock.synchronised) {
+    findings.push({
+      bad: false,
+      text: "the hub's clock was not synchronised: times compare within this hub, not with those of others",
+    });
+  }
+  return findings;
+}
+
+/** A camera in the dark gives half of the frames it promised, and lacks none of those it could make. */
+function rateText({ key, interval, frameIntervalMs, nominalIntervalMs }: MemberReport): string | undefined {
+  if (interval === undefined || frameIntervalMs === undefined || nominalIntervalMs === undefined)
+    return undefined;
+  if (Math.abs(nominalIntervalMs / frameIntervalMs - 1) <= otherRate) return undefined;
+  const [real, said] = [frameIntervalMs, nominalIntervalMs].map((one) => Number((1000 / one).toFixed(2)));
+  return `${key} gave ${real} frames a second; it was set to ${said}`;
+}
+
+/** By one answer: no more exact than half of what that took. */
+function offText({ clockOffset, roundTrip = 0 }: NonNullable<MemberReport["declared"]> = {}): string {
+  if (clockOffset === undefined) return "";
+  const [off, exact] = [Math.abs(clockOffset), roundTrip / 2].map((seconds) => ms(seconds * 1000));
+  return `, which was ${off} ${clockOffset < 0 ? "behind" : "ahead of"} the hub's, give or take ${exact}`;
+}
+
+function ms(value: number): string {
+  return `${value.toFixed(1)} ms`;
+}

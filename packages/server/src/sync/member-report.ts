@@ -1,0 +1,139 @@
+/** What the files of one member of a session show. */
+import { messageOf } from "@ocelli/protocol";
+import type { MediaEntry } from "../library/contract.ts";
+import type { MemberReport, SessionMember, SyncSession } from "./contract.ts";
+import { type FrameFigures, FrameMeter } from "./measure.ts";
+
+export interface MemberParts {
+  /** Of the library. @throws OcelliError `file_not_found` */
+  readonly entry: (filename: string) => MediaEntry;
+  /** Capture times of a file's frames, epoch microseconds. @throws OcelliError `unsupported` for a file without */
+  readonly frameTimes: (path: string) => AsyncIterable<number>;
+}
+
+/** Reads all frame times of its files, one after the other; an error of one of them is a note. */
+export async function memberReport(
+  session: SyncSession,
+  member: SessionMember,
+  parts: MemberParts,
+): Promise<MemberReport> {
+  const notes: string[] = member.error === undefined ? [] : [member.error];
+  const entries: MediaEntry[] = [];
+  const meter = new FrameMeter();
+  let timed = member.files.length > 0;
+  for (const file of member.files) {
+    try {
+      const entry = parts.entry(file);
+      entries.push(entry);
+      for await (const time of parts.frameTimes(entry.path)) meter.add(time);
+    } catch (error) {
+      timed = false;
+      notes.push(messageOf(error));
+    }
+  }
+  const [entry] = entries;
+  const common = {
+    key: member.key,
+    name: member.name,
+    kind: member.member.kind,
+    files: member.files,
+    declared: member.declared,
+    nominalIntervalMs: entry !== undefined && entry.fps > 0 ? 1000 / entry.fps : undefined,
+  };
+  const figures = meter.figures();
+  const { firstFrameAtUs, lastFrameAtUs } = figures;
+  if (entry === undefined || !timed || firstFrameAtUs === undefined || lastFrameAtUs === undefined) {
+    return { ...common, ...untimed(entry, member), notes };
+  }
+  if (figures.stepsBack > 0) {
+    const older = figures.stepsBack === 1 ? "1 frame is older" : `${figures.stepsBack} frames are older`;
+    notes.push(`${older} than the one before it: the clock was set back`);
+  }
+  const startErrorMs = (firstFrameAtUs - session.startAtUs) / 1000;
+  const frameIntervalMs = msOf(figures.intervalUs) ?? common.nominalIntervalMs;
+  return {
+    ...common,
+    timeSource: entry.timeSource,
+    firstFrameAtUs,
+    startErrorMs,
+    frameIntervalMs,
+    framesExpected: fittingBefore(startErrorMs, frameIntervalMs) + figures.frames + figures.missing,
+    framesReceived: figures.frames,
+    framesDropped: figures.missing,
+    durationS: (lastFrameAtUs - firstFrameAtUs) / 1e6 + (frameIntervalMs ?? 0) / 1000,
+    interval: intervalOf(figures),
+    uncertaintyMs: uncertaintyOf(session, member, entry.timeSource),
+    notes,
+    curve: figures.curve.map((span) => ({
+      fromMs: (span.fromUs - session.startAtUs) / 1000,
+      toMs: (span.toUs - session.startAtUs) / 1000,
+      shortestMs: span.shortestUs / 1000,
+      longestMs: span.longestUs / 1000,
+    })),
+  };
+}
+
+/** How many frames lie between T0 and the first one. A microsecond must not make it one. */
+function fittingBefore(startErrorMs: number, intervalMs: number | undefined): number {
+  return intervalMs === undefined ? 0 : Math.max(0, Math.floor(startErrorMs / intervalMs + 0.01));
+}
+
+function intervalOf({
+  deviationUs,
+  medianUs,
+  percentile99Us,
+  longestUs,
+}: FrameFigures): MemberReport["interval"] {
+  if (medianUs === undefined || percentile99Us === undefined || longestUs === undefined) return undefined;
+  return {
+    deviationMs: (deviationUs ?? 0) / 1000,
+    medianMs: medianUs / 1000,
+    percentile99Ms: percentile99Us / 1000,
+    longestMs: longestUs / 1000,
+  };
+}
+
+function msOf(us: number | undefined): number | undefined {
+  return us === undefined ? undefined : us / 1000;
+}
+
+/** A file of another maker: what the container says, and no time of the hub's clock. */
+function untimed(
+  entry: MediaEntry | undefined,
+  member: SessionMember,
+): Omit<MemberReport, "key" | "name" | "kind" | "files" | "declared" | "nominalIntervalMs" | "notes"> {
+  const interval = entry !== undefined && entry.fps > 0 ? 1000 / entry.fps : undefined;
+  return {
+    timeSource: entry === undefined || member.declared === undefined ? "unknown" : "declared",
+    firstFrameAtUs: undefined,
+    startErrorMs: undefined,
+    frameIntervalMs: interval,
+    framesExpected:
+      interval === undefined || entry?.durationS === undefined
+        ? undefined
+        : Math.round((entry.durationS * 1000) / interval),
+    framesReceived: entry?.frames,
+    framesDropped: undefined,
+    durationS: entry?.durationS,
+    interval: undefined,
+    uncertaintyMs: undefined,
+    curve: [],
+  };
+}
+
+/**
+ * Cameras of one hub share its clock: frames stamped by the kernel compare exactly. What a frame took to arrive is
+ * in no file. A device elsewhere has the uncertainty of both clocks.
+ */
+function uncertaintyOf(
+  session: SyncSession,
+  member: SessionMember,
+  timeSource: MediaEntry["timeSource"],
+): number | undefined {
+  if (member.member.kind === "camera") return timeSource === "kernel" ? 0 : undefined;
+  const { uncertaintyUs } = session.clock;
+  const roundTrip = member.declared?.roundTrip;
+  return uncertaintyUs === undefined || roundTrip === undefined
+    ? undefined
+    : uncertaintyUs / 1000 + (roundTrip * 1000) / 2;
+}
