@@ -164,6 +164,11 @@ const testTools = [
     packages: ["iproute2", "util-linux"],
   },
   {
+    what: "a C compiler and the kernel's headers, for the tests of what V4L2 structures look like",
+    there: () => existsSync("/usr/bin/gcc") && existsSync("/usr/include/linux/videodev2.h"),
+    packages: ["gcc", "libc6-dev", "linux-libc-dev"],
+  },
+  {
     what: "chrony, for the tests of the clock",
     there: () => existsSync("/usr/sbin/chronyd"),
     packages: ["chrony"],

@@ -1,15 +1,11 @@
-import { existsSync } from "node:fs";
-import { chromium } from "playwright-core";
 import {
   decodePattern,
   patternHeight,
   patternTimeMs,
   patternWidth,
 } from "../../packages/server/src/devices/virtual/pattern.ts";
+import { launchChromium } from "../../test/harness/chromium.ts";
 import { adminKey, type RunningHub } from "../../test/harness/hub.ts";
-
-const path = process.env.OCELLI_TEST_CHROMIUM ?? "/usr/bin/chromium";
-export const chromiumPath = existsSync(path) ? path : undefined;
 
 interface Shown {
   readonly luma: string;
@@ -19,11 +15,7 @@ interface Shown {
 
 /** Age of the frames that the hub's own page shows of camera100 when the browser shows them, milliseconds. */
 export async function browserLatency(hub: RunningHub, forMs: number): Promise<number[]> {
-  const quiet = ["background-networking", "component-update", "sync", "gpu", "quic"];
-  const browser = await chromium.launch({
-    executablePath: path,
-    args: ["--no-sandbox", "--no-first-run", ...quiet.map((it) => `--disable-${it}`)],
-  });
+  const browser = await launchChromium();
   try {
     const page = await browser.newPage({ viewport: { width: 900, height: 700 }, reducedMotion: "reduce" });
     await page.goto(`${hub.url}/`);

@@ -6,7 +6,8 @@ import {
   patternTimeMs,
   patternWidth,
 } from "../../packages/server/src/devices/virtual/pattern.ts";
-import { browserLatency, chromiumPath } from "../lib/browser.ts";
+import { hasChromium } from "../../test/harness/chromium.ts";
+import { browserLatency } from "../lib/browser.ts";
 import { lumaOf } from "../lib/ffmpeg.ts";
 import { startVirtualHub } from "../lib/hubs.ts";
 import { quantile } from "../lib/report.ts";
@@ -46,7 +47,7 @@ export const latency: Section = {
       report.note(`distribution in ms: ${quantiles.join(", ")}`);
       await viewer.close();
       if (codec === "mjpeg") continue;
-      if (chromiumPath === undefined) report.skip("latency on the page: Chromium is not installed");
+      if (!hasChromium) report.skip("latency on the page: Chromium is not installed");
       else {
         const shown = await browserLatency(hub, quick ? 3000 : 8000);
         report.figure({

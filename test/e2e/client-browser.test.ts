@@ -1,15 +1,11 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { chromiumMustSkip, launchChromium } from "../harness/chromium.ts";
 import { adminKey, type RunningHub, root, startHub } from "../harness/hub.ts";
 
 // The built client in a real browser, without a bundler: nothing of Node may be left in it, nor a large library.
-
-const chromiumPath = process.env.OCELLI_TEST_CHROMIUM ?? "/usr/bin/chromium";
-const hasChromium = existsSync(chromiumPath);
-if (!hasChromium && process.env.CI === "true")
-  throw new Error(`${chromiumPath} is missing and CI must not skip`);
 
 const importMap = {
   imports: {
@@ -24,7 +20,7 @@ window.clientOf = (options) => new CameraClient({ host: location.hostname, port:
 document.title = String(isTokenExpired("x"));
 </script>`;
 
-describe.skipIf(!hasChromium)("CameraClient in a browser", () => {
+describe.skipIf(chromiumMustSkip())("CameraClient in a browser", () => {
   let hub: RunningHub;
   let browser: Browser;
   let page: Page;
@@ -40,17 +36,8 @@ describe.skipIf(!hasChromium)("CameraClient in a browser", () => {
         OCELLI_VIRTUAL_FPS: "10",
       },
     });
-    const quiet = ["background-networking", "component-update", "sync", "gpu", "quic"];
-    browser = await chromium.launch({
-      executablePath: chromiumPath,
-      args: [
-        "--no-sandbox",
-        "--no-first-run",
-        // A page that does not come from the hub itself may not talk to this machine otherwise.
-        "--disable-features=LocalNetworkAccessChecks",
-        ...quiet.map((it) => `--disable-${it}`),
-      ],
-    });
+    // A page that does not come from the hub itself may not talk to this machine otherwise.
+    browser = await launchChromium(["--disable-features=LocalNetworkAccessChecks"]);
     page = await browser.newPage();
     page.on("pageerror", (error) => problems.push(String(error)));
     await page.route(`${hub.url}/test-of-client/**`, (route) => {

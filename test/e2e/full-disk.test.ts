@@ -1,40 +1,15 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readFileSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type RunningHub, startHub, until } from "../harness/hub.ts";
+import { SmallDisk, smallDisksMustSkip } from "../harness/small-disk.ts";
 
 // A hub whose disk has no byte left, started and running: it answers, and lets people make room.
 
-let folder: string;
+let mounted: SmallDisk;
 let disk: string;
-const mounts: string[] = [];
 const hubs: RunningHub[] = [];
-
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), "ocelli-full-"));
-  disk = join(folder, "disk");
-  mkdirSync(disk);
-});
-afterEach(async () => {
-  for (const hub of hubs.splice(0)) await hub.stop();
-  for (const mount of mounts.splice(0)) execFileSync("umount", [mount]);
-  rmSync(folder, { recursive: true, force: true });
-});
-
-function canMount(): boolean {
-  const probe = mkdtempSync(join(tmpdir(), "ocelli-mount-"));
-  try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", probe], { stdio: "ignore" });
-    execFileSync("umount", [probe]);
-    return true;
-  } catch {
-    return false;
-  } finally {
-    rmSync(probe, { recursive: true, force: true });
-  }
-}
 
 async function start(): Promise<RunningHub> {
   const hub = await startHub({
@@ -73,11 +48,15 @@ const names = async (hub: RunningHub): Promise<string[]> => {
   return files.map(({ filename }) => filename).sort();
 };
 
-// In CI a missing tool is a failure, not a skip.
-describe.skipIf(process.env.CI !== "true" && !canMount())("a full disk", () => {
+describe.skipIf(smallDisksMustSkip())("a full disk", () => {
+  afterEach(async () => {
+    for (const hub of hubs.splice(0)) await hub.stop();
+    mounted[Symbol.dispose]();
+  });
+
   beforeEach(async () => {
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=24m", "tmpfs", disk]);
-    mounts.push(disk);
+    mounted = new SmallDisk("24m");
+    disk = mounted.path;
     mkdirSync(join(disk, "data"));
     const hub = await start();
     await using rpc = await hub.rpc();

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type RunningHub, startHub, until } from "../harness/hub.ts";
 import { PythonController, PythonTimeServer } from "../harness/multicam.ts";
+import { mustSkip } from "../harness/must-skip.ts";
 
 // How right the hub's clock is: by chrony, which is good, and by time servers that are not (test/clients/ntp_responder.py).
 
@@ -20,7 +21,6 @@ const env = {
 };
 const chronyd = "/usr/sbin/chronyd";
 const hasChrony = existsSync(chronyd) && spawnSync(chronyd, ["--version"]).status === 0;
-if (!hasChrony) console.warn("chrony is missing: the clock is not tested against it.");
 
 interface ClockStatus {
   readonly synchronised: boolean;
@@ -67,7 +67,7 @@ async function recorded(hub: RunningHub, at?: number) {
   };
 }
 
-describe.skipIf(!hasChrony)("a clock measured against chrony", () => {
+describe.skipIf(mustSkip("chrony", hasChrony))("a clock measured against chrony", () => {
   let folder: string;
   let daemon: ChildProcess;
   let hub: RunningHub;

@@ -201,6 +201,27 @@ describe("a controller written from the seed alone", () => {
   });
 });
 
+describe("a camera that a user of the hub records", () => {
+  it("is told to record, takes no part in a start, and no controller ends it", async () => {
+    await using rpc = await hub.rpc();
+    await rpc.call("start_recording", { device: "camera100", filename: "by-hand" });
+    expect(await controller.command("DEVICE_STATUS")).toMatchObject({
+      status: "recording",
+      isRecording: true,
+    });
+    for (const name of ["START_RECORDING", "STOP_RECORDING"]) {
+      const refused = await controller.command(name);
+      expect(refused, name).toMatchObject({ status: "error", success: false, isRecording: true });
+      expect(refused.message).toContain("another client of the hub");
+    }
+    const stopped = await rpc.call<{ filename: string }>("stop_recording", { device: "camera100" });
+    // A file of this camera like any other.
+    const { files } = (await controller.ask({ do: "list" })) as { files: { fileName: string }[] };
+    expect(files[0]?.fileName).toBe(stopped.filename);
+    await status(controller, "ready");
+  });
+});
+
 describe("the wire", () => {
   it("takes a command in single bytes, and two in one segment, in order", async () => {
     await using raw = await RawConnection.open(hub.port);

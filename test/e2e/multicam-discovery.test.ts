@@ -1,8 +1,5 @@
-import { execFile, spawnSync } from "node:child_process";
-import { join } from "node:path";
-import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
-import { root } from "../harness/hub.ts";
+import { namespacesMustSkip, playScene } from "../harness/namespace.ts";
 
 // MultiCam devices are announced and found, in a network namespace of its own: nothing of it leaves this machine.
 // The other side is test/clients/mdns_peer.py.
@@ -38,34 +35,18 @@ interface Scene {
   readonly exitWithout: number | null;
 }
 
-const network = [
-  "ip link add hub0 type veth peer name hub1",
-  "ip link set lo up",
-  "ip addr add 10.99.0.1/24 dev hub0",
-  "ip link set hub0 up",
-  "ip link set hub1 up",
-  "ip route add 224.0.0.0/4 dev hub0",
-].join("\n");
-const inNamespace = [process.getuid?.() === 0 ? "-n" : "-rn", "sh", "-ec"];
-const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
-const isPossible = spawnSync("unshare", [...inNamespace, network], { env }).status === 0;
-if (!isPossible) console.warn("No network namespace can be made here: MultiCam discovery is not tested.");
-
+const mustSkip = namespacesMustSkip();
 let scene: Scene;
 
 beforeAll(async () => {
-  if (!isPossible) return;
-  const node = join(root, "node_modules/.bin/node");
-  const script = join(root, "test/harness/multicam-scene.ts");
-  const { stdout } = await promisify(execFile)(
-    "unshare",
-    [...inNamespace, `${network}\nexec "$0" "$1"`, node, script],
-    { timeout: 110_000, maxBuffer: 2 ** 24, env },
-  );
-  scene = JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
+  if (mustSkip) return;
+  scene = await playScene("multicam-scene.ts", {
+    also: ["ip route add 224.0.0.0/4 dev hub0"],
+    timeoutMs: 110_000,
+  });
 }, 120_000);
 
-describe.skipIf(!isPossible)("the hub's cameras", () => {
+describe.skipIf(mustSkip)("the hub's cameras", () => {
   const of = (type: string) => scene.records.filter((record) => record.type === type);
   const service = "_multicam._tcp.local";
 
@@ -109,13 +90,13 @@ describe.skipIf(!isPossible)("the hub's cameras", () => {
   });
 });
 
-it.skipIf(!isPossible)("where mDNS is not possible a search says so, and the hub goes on", () => {
+it.skipIf(mustSkip)("where mDNS is not possible a search says so, and the hub goes on", () => {
   expect(scene.refused).toBe("unreachable");
   expect(scene.servesOn).toBe(200);
   expect(scene.exitWithout).toBe(0);
 });
 
-it.skipIf(!isPossible)("devices of other make are found, with whatever they say of themselves", () => {
+it.skipIf(mustSkip)("devices of other make are found, with whatever they say of themselves", () => {
   expect(scene.phones.toSorted((a, b) => (a.name < b.name ? -1 : 1))).toMatchObject([
     { name: "Mountain-A1B2C3D4", host: "10.99.0.10", port: 8080, id: "10.99.0.10:8080" },
     { name: "River-00000002", host: "10.99.0.11", port: 8080, id: "10.99.0.11:8080" },

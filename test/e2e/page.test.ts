@@ -1,17 +1,14 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { chromiumMustSkip, launchChromium } from "../harness/chromium.ts";
 import { ffprobe, videoOf } from "../harness/ffprobe.ts";
 import { adminKey, type RunningHub, startHub } from "../harness/hub.ts";
 
 // The page of the real hub in a real browser: what a new user does in the first five minutes.
 
-const chromiumPath = process.env.OCELLI_TEST_CHROMIUM ?? "/usr/bin/chromium";
-const hasChromium = existsSync(chromiumPath);
-if (!hasChromium && process.env.CI === "true")
-  throw new Error(`${chromiumPath} is missing and CI must not skip`);
 /** Where to save what the user sees at the end, for the documentation. */
 const screenshot = process.env.OCELLI_TEST_SCREENSHOT;
 
@@ -22,7 +19,7 @@ interface Played {
   readonly print: string;
 }
 
-describe.skipIf(!hasChromium).each(["h264", "mjpeg"])(
+describe.skipIf(chromiumMustSkip()).each(["h264", "mjpeg"])(
   "the page of a hub with a virtual %s camera",
   (codec) => {
     let hub: RunningHub;
@@ -39,11 +36,7 @@ describe.skipIf(!hasChromium).each(["h264", "mjpeg"])(
 
     beforeAll(async () => {
       hub = await startHub({ dataDir, env });
-      const quiet = ["background-networking", "component-update", "sync", "gpu", "quic"];
-      browser = await chromium.launch({
-        executablePath: chromiumPath,
-        args: ["--no-sandbox", "--no-first-run", ...quiet.map((it) => `--disable-${it}`)],
-      });
+      browser = await launchChromium();
       page = await browser.newPage({ viewport: { width: 1280, height: 900 }, reducedMotion: "reduce" });
       page.on("pageerror", (error) => problems.push(String(error)));
       page.on("console", (message) => {

@@ -1,8 +1,5 @@
-import { execFile, spawnSync } from "node:child_process";
-import { join } from "node:path";
-import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
-import { root } from "../harness/hub.ts";
+import { namespacesMustSkip, playScene } from "../harness/namespace.ts";
 
 // Searching the network, in a network namespace of its own: nothing of it leaves this machine.
 
@@ -36,35 +33,17 @@ interface Scene {
   readonly stray: readonly string[];
 }
 
-/** A pair of virtual cards, so that the hub asks on one that is no loopback; the cameras' addresses are on lo. */
-const network = [
-  "ip link add hub0 type veth peer name hub1",
-  "ip link set lo up",
-  "ip addr add 10.99.0.1/24 dev hub0",
-  "ip link set hub0 up",
-  "ip link set hub1 up",
-  ...[10, 11, 12, 13, 14, 99].map((n) => `ip addr add 10.99.0.${n}/32 dev lo`),
-].join("\n");
-const inNamespace = [process.getuid?.() === 0 ? "-n" : "-rn", "sh", "-ec"];
-const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
-const isPossible = spawnSync("unshare", [...inNamespace, network], { env }).status === 0;
-if (!isPossible) console.warn("No network namespace can be made here: searches are not tested.");
-
+/** The cameras' addresses are on lo. */
+const cameraAddresses = [10, 11, 12, 13, 14, 99].map((n) => `ip addr add 10.99.0.${n}/32 dev lo`);
+const mustSkip = namespacesMustSkip();
 let scene: Scene;
 
 beforeAll(async () => {
-  if (!isPossible) return;
-  const node = join(root, "node_modules/.bin/node");
-  const script = join(root, "test/harness/discovery-scene.ts");
-  const { stdout } = await promisify(execFile)(
-    "unshare",
-    [...inNamespace, `${network}\nexec "$0" "$1"`, node, script],
-    { timeout: 60_000, maxBuffer: 2 ** 24, env },
-  );
-  scene = JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
+  if (mustSkip) return;
+  scene = await playScene("discovery-scene.ts", { also: cameraAddresses, timeoutMs: 60_000 });
 }, 70_000);
 
-describe.skipIf(!isPossible)("a search for ONVIF cameras", () => {
+describe.skipIf(mustSkip)("a search for ONVIF cameras", () => {
   it("finds the streams a camera tells, without its passwords, and those of nobody else", () => {
     const good = scene.onvif.discovered_streams.filter(({ url }) => url.includes("10.99.0.10"));
     expect(good).toMatchObject([
@@ -109,7 +88,7 @@ describe.skipIf(!isPossible)("a search for ONVIF cameras", () => {
   });
 });
 
-describe.skipIf(!isPossible)("a search through networks", () => {
+describe.skipIf(mustSkip)("a search through networks", () => {
   it("finds Skydio drones and RTSP streams at usual places", () => {
     const { skydio_streams, generic_streams, discovered_streams } = scene.all;
     expect(skydio_streams).toMatchObject([
@@ -133,7 +112,7 @@ describe.skipIf(!isPossible)("a search through networks", () => {
   });
 });
 
-it.skipIf(!isPossible)("is repeated at the interval that was set", () => {
+it.skipIf(mustSkip)("is repeated at the interval that was set", () => {
   expect(scene.interval).toMatchObject({ scan_interval: 1, status: "UPDATED" });
   expect(scene.output.filter((line) => line.includes("searched for streams")).length).toBeGreaterThanOrEqual(
     5,

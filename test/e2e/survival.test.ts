@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { ffprobe, topLevelBoxes, videoOf } from "../harness/ffprobe.ts";
 import { alive, type RunningHub, startHub, until } from "../harness/hub.ts";
+import { SmallDisk, smallDisksMustSkip } from "../harness/small-disk.ts";
 
 // What must survive: kill -9 of the hub, any end of ffmpeg, a full disk, readers that stop reading.
 
@@ -145,79 +146,71 @@ describe("an ffmpeg that ends or hangs while it is recorded", () => {
   );
 });
 
-describe("a disk that runs full while recording", () => {
+describe.skipIf(smallDisksMustSkip())("a disk that runs full while recording", () => {
   it("ends the recording with an intact file and says why", async () => {
-    const dataDir = temporary();
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=24m", "tmpfs", dataDir]);
-    try {
-      const hub = await startHub({
-        dataDir,
-        env: {
-          ...virtual,
-          OCELLI_VIRTUAL_SIZE: "640x480",
-          OCELLI_STORAGE_CRITICAL_MEGABYTES: "4",
-          OCELLI_STORAGE_LOW_MEGABYTES: "5",
-          OCELLI_STORAGE_CHECK_SECONDS: "0.2",
-        },
-      });
-      const rpc = await hub.rpc();
-      // Two thirds of the disk are somebody else's already.
-      writeFileSync(join(dataDir, "ballast"), Buffer.alloc(14 * 1024 * 1024));
-      const started = await rpc.call<{ filename: string; recording_id: string }>("start_recording", {
-        device: "camera100",
-      });
-      const ended = await rpc.waitFor(
-        "recording_status_update",
-        (p) => p.recording_id === started.recording_id && p.status !== "STARTED",
-        60_000,
-      );
-      expect(JSON.stringify(ended)).toMatch(/storage|space/i);
-      const path = hub.file("recordings", started.filename);
-      const [sidecar] = sidecars(dataDir);
-      expect(videoOf(await ffprobe(path)).nb_read_frames).toBe(sidecar?.frames);
-      expect(sidecar?.endReason).toBe("storage_critical");
-      // What was set aside for the file is free again, and may be room enough for another: until somebody takes it.
-      const { bavail, bsize } = statfsSync(dataDir);
-      writeFileSync(join(dataDir, "more"), Buffer.alloc(Math.max(0, bavail * bsize - 1024 * 1024)));
-      await expect(rpc.call("start_recording", { device: "camera100" })).rejects.toThrow(/-1010|-1008/);
-      await rpc.close();
-      await hub.stop();
-    } finally {
-      execFileSync("umount", ["-l", dataDir]);
-    }
+    using disk = new SmallDisk("24m");
+    const dataDir = disk.path;
+    const hub = await startHub({
+      dataDir,
+      env: {
+        ...virtual,
+        OCELLI_VIRTUAL_SIZE: "640x480",
+        OCELLI_STORAGE_CRITICAL_MEGABYTES: "4",
+        OCELLI_STORAGE_LOW_MEGABYTES: "5",
+        OCELLI_STORAGE_CHECK_SECONDS: "0.2",
+      },
+    });
+    const rpc = await hub.rpc();
+    // Two thirds of the disk are somebody else's already.
+    writeFileSync(join(dataDir, "ballast"), Buffer.alloc(14 * 1024 * 1024));
+    const started = await rpc.call<{ filename: string; recording_id: string }>("start_recording", {
+      device: "camera100",
+    });
+    const ended = await rpc.waitFor(
+      "recording_status_update",
+      (p) => p.recording_id === started.recording_id && p.status !== "STARTED",
+      60_000,
+    );
+    expect(JSON.stringify(ended)).toMatch(/storage|space/i);
+    const path = hub.file("recordings", started.filename);
+    const [sidecar] = sidecars(dataDir);
+    expect(videoOf(await ffprobe(path)).nb_read_frames).toBe(sidecar?.frames);
+    expect(sidecar?.endReason).toBe("storage_critical");
+    // What was set aside for the file is free again, and may be room enough for another: until somebody takes it.
+    const { bavail, bsize } = statfsSync(dataDir);
+    writeFileSync(join(dataDir, "more"), Buffer.alloc(Math.max(0, bavail * bsize - 1024 * 1024)));
+    await expect(rpc.call("start_recording", { device: "camera100" })).rejects.toThrow(/-1010|-1008/);
+    await rpc.close();
+    await hub.stop();
   });
 
   it("even when it fills up between two checks", async () => {
-    const dataDir = temporary();
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=24m", "tmpfs", dataDir]);
-    try {
-      const hub = await startHub({ dataDir, env: { ...virtual, OCELLI_STORAGE_CHECK_SECONDS: "3600" } });
-      const rpc = await hub.rpc();
-      const started = await rpc.call<{ filename: string; recording_id: string }>("start_recording", {
-        device: "camera100",
-      });
-      await grows(hub, started.filename);
-      const { bavail, bsize } = statfsSync(dataDir);
-      mkdirSync(join(dataDir, "other"));
-      writeFileSync(join(dataDir, "other", "ballast"), Buffer.alloc(bavail * bsize - 64 * 1024));
-      const ended = await rpc.waitFor(
-        "recording_status_update",
-        (p) => p.recording_id === started.recording_id && p.status !== "STARTED",
-        60_000,
-      );
-      expect(ended.status).toBe("ERROR");
-      rmSync(join(dataDir, "other"), { recursive: true });
-      const path = hub.file("recordings", started.filename);
-      await rpc.close();
-      await hub.stop();
-      // Finished now or by the next start: nothing that was written is lost.
-      const next = await startHub({ dataDir, env: virtual });
-      const [sidecar] = sidecars(dataDir);
-      expect(videoOf(await ffprobe(path)).nb_read_frames).toBe(sidecar?.frames);
-      expect(sidecar?.frames).toBeGreaterThan(10);
-      await next.stop();
-    } finally {
-      execFileSync("umount", ["-l", dataDir]);
-    }
+    using disk = new SmallDisk("24m");
+    const dataDir = disk.path;
+    const hub = await startHub({ dataDir, env: { ...virtual, OCELLI_STORAGE_CHECK_SECONDS: "3600" } });
+    const rpc = await hub.rpc();
+    const started = await rpc.call<{ filename: string; recording_id: string }>("start_recording", {
+      device: "camera100",
+    });
+    await grows(hub, started.filename);
+    const { bavail, bsize } = statfsSync(dataDir);
+    mkdirSync(join(dataDir, "other"));
+    writeFileSync(join(dataDir, "other", "ballast"), Buffer.alloc(bavail * bsize - 64 * 1024));
+    const ended = await rpc.waitFor(
+      "recording_status_update",
+      (p) => p.recording_id === started.recording_id && p.status !== "STARTED",
+      60_000,
+    );
+    expect(ended.status).toBe("ERROR");
+    rmSync(join(dataDir, "other"), { recursive: true });
+    const path = hub.file("recordings", started.filename);
+    await rpc.close();
+    await hub.stop();
+    // Finished now or by the next start: nothing that was written is lost.
+    const next = await startHub({ dataDir, env: virtual });
+    const [sidecar] = sidecars(dataDir);
+    expect(videoOf(await ffprobe(path)).nb_read_frames).toBe(sidecar?.frames);
+    expect(sidecar?.frames).toBeGreaterThan(10);
+    await next.stop();
   });
 });

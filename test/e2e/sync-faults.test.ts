@@ -16,6 +16,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type RunningHub, startHub, until } from "../harness/hub.ts";
 import { makePhoneVideo, PythonDevice } from "../harness/multicam.ts";
 import type { Rpc } from "../harness/rpc.ts";
+import { SmallDisk, smallDisksMustSkip } from "../harness/small-disk.ts";
 import { begun, first, over, readRecording, reportOf, type SessionObject } from "../harness/sync.ts";
 
 // Sync sessions when something is not there, goes away, or comes too late.
@@ -312,50 +313,41 @@ describe("a camera that needs three seconds for its first frame", () => {
   }, 120_000);
 });
 
-describe("a disk that fills up", () => {
-  it("ends the session with whole files, and refuses the next", async ({ skip }) => {
-    const disk = join(folder, "disk");
-    mkdirSync(disk);
-    try {
-      execFileSync("mount", ["-t", "tmpfs", "-o", "size=48m", "tmpfs", disk], { stdio: "ignore" });
-    } catch {
-      skip("nothing can be mounted here");
-    }
-    try {
-      const env = { ...virtual, OCELLI_STORAGE_CHECK_SECONDS: "0.1" };
-      const unset = { OCELLI_STORAGE_LOW_MEGABYTES: undefined, OCELLI_STORAGE_CRITICAL_MEGABYTES: undefined };
-      mkdirSync(join(disk, "data"));
-      await using hub = await startHub({ dataDir: join(disk, "data"), env: { ...env, ...unset } });
-      await using rpc = await hub.rpc();
-      await ready(rpc, 2);
-      await rpc.call("subscribe_events", { topics: ["sync.session", "storage.level"] });
-      await rpc.call("create_sync_group", { name: "pair", members: ["camera100", "camera101"] });
-      const { session_id } = await startOf(rpc, { group: "pair", delay: 2 });
-      await begun(rpc, session_id);
-      await recorded(rpc, session_id, 10, ["camera100", "camera101"]);
-      const fill = (name: string): void => {
-        const { bavail, bsize } = statfsSync(disk);
-        execFileSync("fallocate", ["-l", String(bavail * bsize - 1_200_000), join(disk, name)]);
-      };
-      fill("ballast");
-      await over(rpc, session_id);
-      // What the recordings had reserved is free again.
-      await rpc.waitFor("storage.level", ({ level }) => level === "critical");
-      fill("more");
-      await until("the guard to see it", async () => {
-        const info = await rpc.call<{ low_space_warning: boolean }>("get_storage_info");
-        return info.low_space_warning;
-      });
-      await expect(startOf(rpc, { group: "pair" })).rejects.toMatchObject({
-        data: expect.objectContaining({ code: expect.stringMatching(/^storage_/) }),
-      });
-      for (const name of ["ballast", "more"]) truncateSync(join(disk, name));
-      const report = await reportOf(rpc, session_id);
-      for (const { files, frames_received } of report.members) {
-        expect((await readRecording(hub.file("recordings", first(files)))).frames).toBe(frames_received);
-      }
-    } finally {
-      execFileSync("umount", ["-l", disk]);
+describe.skipIf(smallDisksMustSkip())("a disk that fills up", () => {
+  it("ends the session with whole files, and refuses the next", async () => {
+    using mounted = new SmallDisk("48m");
+    const disk = mounted.path;
+    const env = { ...virtual, OCELLI_STORAGE_CHECK_SECONDS: "0.1" };
+    const unset = { OCELLI_STORAGE_LOW_MEGABYTES: undefined, OCELLI_STORAGE_CRITICAL_MEGABYTES: undefined };
+    mkdirSync(join(disk, "data"));
+    await using hub = await startHub({ dataDir: join(disk, "data"), env: { ...env, ...unset } });
+    await using rpc = await hub.rpc();
+    await ready(rpc, 2);
+    await rpc.call("subscribe_events", { topics: ["sync.session", "storage.level"] });
+    await rpc.call("create_sync_group", { name: "pair", members: ["camera100", "camera101"] });
+    const { session_id } = await startOf(rpc, { group: "pair", delay: 2 });
+    await begun(rpc, session_id);
+    await recorded(rpc, session_id, 10, ["camera100", "camera101"]);
+    const fill = (name: string): void => {
+      const { bavail, bsize } = statfsSync(disk);
+      execFileSync("fallocate", ["-l", String(bavail * bsize - 1_200_000), join(disk, name)]);
+    };
+    fill("ballast");
+    await over(rpc, session_id);
+    // What the recordings had reserved is free again.
+    await rpc.waitFor("storage.level", ({ level }) => level === "critical");
+    fill("more");
+    await until("the guard to see it", async () => {
+      const info = await rpc.call<{ low_space_warning: boolean }>("get_storage_info");
+      return info.low_space_warning;
+    });
+    await expect(startOf(rpc, { group: "pair" })).rejects.toMatchObject({
+      data: expect.objectContaining({ code: expect.stringMatching(/^storage_/) }),
+    });
+    for (const name of ["ballast", "more"]) truncateSync(join(disk, name));
+    const report = await reportOf(rpc, session_id);
+    for (const { files, frames_received } of report.members) {
+      expect((await readRecording(hub.file("recordings", first(files)))).frames).toBe(frames_received);
     }
   }, 120_000);
 });

@@ -1,29 +1,19 @@
 import { execFile, execFileSync, spawn } from "node:child_process";
 import { createHash, X509Certificate } from "node:crypto";
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "node:tls";
 import { promisify } from "node:util";
 import { CameraClient } from "@ocelli/client";
-import { chromium } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type MadeCertificate, makeAuthority, makeCertificate } from "../harness/certificates.ts";
+import { chromiumMustSkip, launchChromium } from "../harness/chromium.ts";
 import { adminKey, type RunningHub, root, startHub, until } from "../harness/hub.ts";
 
 // TLS of the running hub, looked at with curl, openssl and the client.
 
 const run = promisify(execFile);
-const chromiumPath = process.env.OCELLI_TEST_CHROMIUM ?? "/usr/bin/chromium";
 let folder: string;
 let authority: MadeCertificate;
 let served: MadeCertificate;
@@ -155,36 +145,29 @@ describe("a hub with a certificate", () => {
     await expect(distrustful.connect()).rejects.toThrow(/certificate/);
   });
 
-  it.skipIf(process.env.CI !== "true" && !existsSync(chromiumPath))(
-    "shows its page in a browser",
-    async () => {
-      const quiet = ["background-networking", "component-update", "sync", "gpu", "quic"];
-      const browser = await chromium.launch({
-        executablePath: chromiumPath,
-        args: ["--no-sandbox", "--no-first-run", ...quiet.map((it) => `--disable-${it}`)],
-      });
-      try {
-        // The browser keeps authorities in a store of its own; that the page works is the question here.
-        const page = await browser.newPage({ ignoreHTTPSErrors: true });
-        const problems: string[] = [];
-        page.on("pageerror", (error) => problems.push(String(error)));
-        await page.goto(`${hub.url}/`);
-        await page.getByLabel("API key").fill(adminKey);
-        await page.getByRole("button", { name: "Show cameras" }).click();
-        const card = page.locator("article[data-camera=camera100]");
-        await card.locator(".badge.live").waitFor();
-        const frames = () =>
-          card
-            .locator("video")
-            .evaluate((node) => (node as HTMLVideoElement).getVideoPlaybackQuality().totalVideoFrames);
-        const first = await frames();
-        await expect.poll(frames, { timeout: 15_000 }).toBeGreaterThan(first);
-        expect(problems).toEqual([]);
-      } finally {
-        await browser.close();
-      }
-    },
-  );
+  it.skipIf(chromiumMustSkip())("shows its page in a browser", async () => {
+    const browser = await launchChromium();
+    try {
+      // The browser keeps authorities in a store of its own; that the page works is the question here.
+      const page = await browser.newPage({ ignoreHTTPSErrors: true });
+      const problems: string[] = [];
+      page.on("pageerror", (error) => problems.push(String(error)));
+      await page.goto(`${hub.url}/`);
+      await page.getByLabel("API key").fill(adminKey);
+      await page.getByRole("button", { name: "Show cameras" }).click();
+      const card = page.locator("article[data-camera=camera100]");
+      await card.locator(".badge.live").waitFor();
+      const frames = () =>
+        card
+          .locator("video")
+          .evaluate((node) => (node as HTMLVideoElement).getVideoPlaybackQuality().totalVideoFrames);
+      const first = await frames();
+      await expect.poll(frames, { timeout: 15_000 }).toBeGreaterThan(first);
+      expect(problems).toEqual([]);
+    } finally {
+      await browser.close();
+    }
+  });
 
   it("takes up a new certificate without cutting a connection, and keeps it when the next one is broken", async () => {
     await using client = new CameraClient({

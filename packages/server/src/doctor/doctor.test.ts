@@ -13,6 +13,7 @@ import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { SmallDisk, smallDisksMustSkip } from "../../../../test/harness/small-disk.ts";
 import { FakeClock } from "../clock/fake-clock.ts";
 import { configSchema } from "../config/schema.ts";
 import type { NodeAnswer } from "../devices/v4l2/ask-node.ts";
@@ -218,22 +219,16 @@ describe("the data folder", () => {
     }
   });
 
-  // In CI a missing tool is a failure, not a skip.
-  it.skipIf(process.env.CI !== "true" && process.getuid?.() !== 0)("must have room", async () => {
-    const disk = join(folder, "disk");
-    mkdirSync(disk);
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=20m", "tmpfs", disk]);
-    try {
-      expect((await checkDataFolder(context(disk)))[1]).toMatchObject({ check: "disk space", status: "ok" });
-      writeFileSync(join(disk, "ballast"), Buffer.alloc(17_000_000));
-      expect((await checkDataFolder(context(disk)))[1]?.status).toBe("warning");
-      writeFileSync(join(disk, "more"), Buffer.alloc(3_000_000));
-      const findings = await checkDataFolder(context(disk));
-      expect(findings[1]?.status).toBe("problem");
-      expect(findings).toHaveLength(2);
-    } finally {
-      execFileSync("umount", [disk]);
-    }
+  it.skipIf(smallDisksMustSkip())("must have room", async () => {
+    using mounted = new SmallDisk("20m");
+    const disk = mounted.path;
+    expect((await checkDataFolder(context(disk)))[1]).toMatchObject({ check: "disk space", status: "ok" });
+    writeFileSync(join(disk, "ballast"), Buffer.alloc(17_000_000));
+    expect((await checkDataFolder(context(disk)))[1]?.status).toBe("warning");
+    writeFileSync(join(disk, "more"), Buffer.alloc(3_000_000));
+    const findings = await checkDataFolder(context(disk));
+    expect(findings[1]?.status).toBe("problem");
+    expect(findings).toHaveLength(2);
   });
 });
 

@@ -1,10 +1,10 @@
 /** Disks that are full, slow or broken. */
-import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { open as openFile, readdir, statfs, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { SmallDisk, smallDisksMustSkip } from "../../../../test/harness/small-disk.ts";
 import { SegmentFile } from "./segment-file.ts";
 import { clip, later } from "./testing/clips.ts";
 import { FakeCamera, FakeCameras } from "./testing/fake-camera.ts";
@@ -15,7 +15,7 @@ type OpenFile = typeof openFile;
 
 let folder: string;
 const hubs: TestHub[] = [];
-const mounts: string[] = [];
+const disks: SmallDisk[] = [];
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "ocelli-disk-"));
@@ -23,7 +23,7 @@ beforeEach(() => {
 
 afterEach(async () => {
   for (const hub of hubs.splice(0)) await hub.close();
-  for (const mount of mounts.splice(0)) execFileSync("umount", [mount]);
+  for (const disk of disks.splice(0)) disk[Symbol.dispose]();
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -34,28 +34,13 @@ async function setUp(options: Partial<TestHubOptions> = {}): Promise<{ hub: Test
   return { hub, camera };
 }
 
-function canMount(): boolean {
-  const probe = mkdtempSync(join(tmpdir(), "ocelli-mount-"));
-  try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", probe], { stdio: "ignore" });
-    execFileSync("umount", [probe]);
-    return true;
-  } catch {
-    return false;
-  } finally {
-    rmSync(probe, { recursive: true, force: true });
-  }
-}
-
 function smallDisk(size: string): string {
-  const mount = mkdtempSync(join(folder, "small-"));
-  execFileSync("mount", ["-t", "tmpfs", "-o", `size=${size}`, "tmpfs", mount]);
-  mounts.push(mount);
-  return mount;
+  const disk = new SmallDisk(size);
+  disks.push(disk);
+  return disk.path;
 }
 
-// In CI a missing tool is a failure, not a skip.
-describe.skipIf(process.env.CI !== "true" && !canMount())("a full disk", () => {
+describe.skipIf(smallDisksMustSkip())("a full disk", () => {
   it.each(["mjpeg", "h264-aac"] as const)("ends a recording of %s with a finished file", async (kind) => {
     const disk = smallDisk("3m");
     const { hub, camera } = await setUp({ recordings: disk, fragmentSeconds: 0.25 });

@@ -1,8 +1,7 @@
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { SmallDisk, smallDisksMustSkip } from "../../../../test/harness/small-disk.ts";
 import { integer, openDatabase } from "./database.ts";
 import { hasReserve, makeReserve, spendReserve } from "./reserve.ts";
 
@@ -10,34 +9,14 @@ const migrations = [
   { owner: "test", version: 1, sql: "CREATE TABLE things (id INTEGER PRIMARY KEY, text TEXT)" },
 ];
 
-function canMount(): boolean {
-  const probe = mkdtempSync(join(tmpdir(), "ocelli-mount-"));
-  try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", probe], { stdio: "ignore" });
-    execFileSync("umount", [probe]);
-    return true;
-  } catch {
-    return false;
-  } finally {
-    rmSync(probe, { recursive: true, force: true });
-  }
-}
-
-// In CI a missing tool is a failure, not a skip.
-describe.skipIf(process.env.CI !== "true" && !canMount())("databases on a full disk", () => {
-  let folder: string;
+describe.skipIf(smallDisksMustSkip())("databases on a full disk", () => {
+  let mounted: SmallDisk;
   let disk: string;
   beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), "ocelli-full-store-"));
-    disk = join(folder, "disk");
-    mkdirSync(disk);
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=12m", "tmpfs", disk]);
+    mounted = new SmallDisk("12m");
+    disk = mounted.path;
   });
-  afterEach(() => {
-    // Lazily, so that a test that failed leaves nothing behind.
-    execFileSync("umount", ["-l", disk]);
-    rmSync(folder, { recursive: true, force: true });
-  });
+  afterEach(() => mounted[Symbol.dispose]());
 
   const path = (): string => join(disk, "test.db");
   const fill = (): void => {

@@ -1,13 +1,13 @@
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { OcelliError } from "@ocelli/protocol";
 import pino from "pino";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { WebSocket } from "ws";
+import { chromiumMustSkip, launchChromium } from "../../../../../test/harness/chromium.ts";
 import { SystemClock } from "../../clock/system-clock.ts";
 import { LiveViews } from "../../live/live-views.ts";
 import { type Clip, FakeCamera, FakeCameras, FakeSource, makeClip } from "../../live/testing/fake-camera.ts";
@@ -19,7 +19,6 @@ import { registerLiveRoutes } from "../live/routes.ts";
 import { Upgrades } from "../upgrades.ts";
 import { registerPageRoutes } from "./routes.ts";
 
-const chromiumPath = process.env.OCELLI_TEST_CHROMIUM ?? "/usr/bin/chromium";
 const screenshots = process.env.OCELLI_TEST_SCREENSHOTS;
 const key = "k".repeat(40);
 const noSnapshots = (): Promise<never> => Promise.reject(new OcelliError("unsupported", "not in this test"));
@@ -112,11 +111,7 @@ class FakeRpc {
   }
 }
 
-const hasChromium = existsSync(chromiumPath);
-if (!hasChromium && process.env.CI === "true")
-  throw new Error(`${chromiumPath} is missing and CI must not skip`);
-
-describe.skipIf(!hasChromium)("the page in Chromium", () => {
+describe.skipIf(chromiumMustSkip())("the page in Chromium", () => {
   let browser: Browser;
   let h264: Clip;
   let mjpeg: Clip;
@@ -126,13 +121,7 @@ describe.skipIf(!hasChromium)("the page in Chromium", () => {
     const root = fileURLToPath(new URL("../../../../../", import.meta.url));
     await promisify(execFile)("tsc", ["-b", "packages/web"], { cwd: root });
     [h264, mjpeg] = await Promise.all([makeClip("h264"), makeClip("mjpeg", { seconds: 1 })]);
-    const quiet = ["background-networking", "component-update", "sync", "gpu", "quic"].map(
-      (it) => `--disable-${it}`,
-    );
-    browser = await chromium.launch({
-      executablePath: chromiumPath,
-      args: ["--no-sandbox", "--no-first-run", ...quiet],
-    });
+    browser = await launchChromium();
   }, 60_000);
 
   afterAll(async () => {
