@@ -15,6 +15,8 @@ export interface StartRecordingRequest {
   readonly preRollS?: number;
   /** Epoch microseconds: the first frame is the first captured at or after this instant. */
   readonly startAtUs?: number;
+  /** While it waits for `startAtUs`, a recording that is to begin at once takes the camera from it. Default false. */
+  readonly yields?: boolean;
   /** For the sidecars: the session it belongs to. */
   readonly sync?: Sidecar["sync"];
 }
@@ -26,6 +28,11 @@ export interface Recordings {
    *   `storage_low`, `storage_critical`, `invalid_filename`, `unsupported`, `start_timeout`, `capture_failed`
    */
   start(request: StartRecordingRequest): Promise<RecordingView>;
+  /**
+   * Moves the instant an armed recording waits for, at once and without letting go of its camera.
+   * @returns false when there is no such recording, or it has begun
+   */
+  rearm(recordingId: string, startAtUs: number): boolean;
   /** Finishes the file. @throws OcelliError `not_recording` */
   stop(target: { cameraId: string } | { recordingId: string }): Promise<RecordingView>;
   active(): readonly RecordingView[];

@@ -19,8 +19,9 @@ export interface FirstFrameOptions {
 }
 
 export class FirstFrameFinder {
-  readonly #notBeforeUs: number;
   readonly #maxBytes: number;
+  #notBeforeUs: number;
+  #fromMonoUs = Number.NEGATIVE_INFINITY;
   #frames: Fragment[] = [];
   #bytes = 0;
   #candidate: Fragment | undefined;
@@ -34,6 +35,16 @@ export class FirstFrameFinder {
     return this.#frames.length === 0;
   }
 
+  /**
+   * Another instant. Frames received by now do not count: their capture times may be of the clock as it was before a
+   * step, and with that after the new instant although they are not.
+   */
+  rearm(notBeforeUs: number, nowMonoUs: number): void {
+    this.#notBeforeUs = notBeforeUs;
+    this.#fromMonoUs = nowMonoUs;
+    this.#candidate = undefined;
+  }
+
   /** Takes the next fragment; returns the beginning once it is certain. */
   take(fragment: Fragment): FirstFrame | undefined {
     if (this.#beginsAnew(fragment)) this.#clear();
@@ -44,6 +55,7 @@ export class FirstFrameFinder {
     if (fragment.track.kind !== "video") return undefined;
     if (
       fragment.capturedAtUs >= this.#notBeforeUs &&
+      fragment.receivedAtMonoUs > this.#fromMonoUs &&
       fragment.mediaTimeUs < (this.#candidate?.mediaTimeUs ?? Number.POSITIVE_INFINITY)
     ) {
       this.#candidate = fragment;

@@ -22,6 +22,8 @@ const entrySchema = z.object({
   durationS: z.number().optional(),
   /** Armed for this instant, epoch microseconds. */
   startAtUs: z.number().optional(),
+  /** Until then it gives its camera to a recording that is to begin at once. */
+  yields: z.boolean().optional(),
   /** The session of cameras recorded together it belongs to. */
   sync: z.object({ sessionId: z.string(), groupName: z.string(), startAtUs: z.number() }).optional(),
   /** It has ended, or been told to: its files are still to be finished, but it does not go on after a restart. */

@@ -135,6 +135,17 @@ export class Recorder {
     return this.#batch.length > 0 || !this.#finder.isEmpty;
   }
 
+  /**
+   * Another instant to begin at.
+   * @param nowMonoUs what has been received by now is not looked at again
+   * @returns false when it has begun
+   */
+  rearm(notBeforeUs: number, nowMonoUs: number): boolean {
+    if (this.#nextIndex !== (this.#options.firstIndex ?? 0)) return false;
+    this.#finder.rearm(notBeforeUs, nowMonoUs);
+    return true;
+  }
+
   noteClockStep(step: ClockStep): void {
     this.#segment?.clockSteps.push(step);
   }

@@ -63,6 +63,92 @@ describe("an armed start", () => {
   });
 });
 
+describe("a start that is armed and yields", () => {
+  const request = { cameraId: "camera0", startAtUs: epochUs + 60e6, yields: true };
+
+  it("gives its camera to one recording that is to begin at once, and to none at an instant", async () => {
+    const { hub, camera } = await setUp();
+    const { id } = await hub.service.start(request);
+    await expect(hub.service.start({ ...request, startAtUs: epochUs + 30e6 })).rejects.toThrow(/kept ready/);
+    await expect(hub.service.start({ cameraId: "camera0", durationS: -1 })).rejects.toThrow(/durationS/);
+    expect(hub.service.activeOf("camera0")?.id).toBe(id);
+    const both = [{}, {}].map((more) => hub.service.start({ cameraId: "camera0", ...more }));
+    const settled = Promise.allSettled(both);
+    await until("the recording has joined", () => hub.seen.length > 0 && camera.source.leases.size > 0);
+    await play(hub, camera.source, clip("mjpeg", 1));
+    expect((await settled).map(({ status }) => status).toSorted()).toEqual(["fulfilled", "rejected"]);
+    expect(hub.payloads("recording.stopped")).toMatchObject([
+      { reason: "yielded", recording: { id, frames: 0 } },
+    ]);
+    const { state, frames } = await hub.service.stop({ cameraId: "camera0" });
+    expect([state, frames]).toEqual(["completed", 30]);
+  });
+
+  it("records when nobody comes in between", async () => {
+    const { hub, camera } = await setUp();
+    await hub.service.start({ ...request, startAtUs: epochUs + 5_500_000, durationS: 1 });
+    await play(hub, camera.source, clip("mjpeg", 2));
+    expect(await untilEnd(hub)).toMatchObject({ state: "completed", frames: 30 });
+  });
+});
+
+describe("an armed start whose instant is moved", () => {
+  const startAtUs = epochUs + 5_500_000;
+  const hourUs = 3_600_000_000;
+  const sync = { sessionId: "s1", groupName: "lab", startAtUs };
+
+  // The wall clock is stepped, and it is known by how much: the moment meant is the same one.
+  it.each([-hourUs, hourUs])(
+    "begins with the frame it would have begun with, %i µs apart",
+    async (stepUs) => {
+      const { hub, camera } = await setUp();
+      const { id } = await hub.service.start({ cameraId: "camera0", startAtUs, durationS: 1, sync });
+      const frames = clip("mjpeg", 3);
+      await play(hub, camera.source, frames.slice(0, 10));
+      const before = frames.slice(10, 12);
+      hub.clock.advance(((before.at(-1)?.receivedAtMonoUs ?? 0) - hub.clock.monoUs()) / 1000);
+      hub.clock.step(stepUs);
+      expect(hub.service.rearm(id, startAtUs + stepUs)).toBe(true);
+      expect(hub.service.activeOf("camera0")?.armedForUs).toBe(startAtUs + stepUs);
+      // On their way since before the step.
+      await play(hub, camera.source, before);
+      const after = frames
+        .slice(12)
+        .map((frame) => ({ ...frame, capturedAtUs: frame.capturedAtUs + stepUs }));
+      await play(hub, camera.source, after);
+      const view = await untilEnd(hub);
+      expect(view).toMatchObject({ state: "completed", frames: 30 });
+      expect(hub.library.get("recording", view.filename)).toMatchObject({
+        firstFrameAtUs: startAtUs + stepUs,
+        scheduledStart: { atUs: startAtUs + stepUs, errorUs: 0 },
+        sync: { ...sync, startAtUs: startAtUs + stepUs },
+      });
+    },
+  );
+
+  it("is written down, and moved no more once it has begun or is over", async () => {
+    const { hub, camera } = await setUp();
+    const { id } = await hub.service.start({ cameraId: "camera0", startAtUs });
+    hub.service.rearm(id, startAtUs + 1000);
+    const note = join(hub.journal.folder, `${id}.json`);
+    await until("the journal has it", () => JSON.parse(readFileSync(note, "utf8")).startAtUs > startAtUs);
+    await play(hub, camera.source, clip("mjpeg", 1));
+    expect(hub.service.rearm(id, startAtUs + 60e6)).toBe(false);
+    await hub.service.stop({ cameraId: "camera0" });
+    expect(hub.service.rearm(id, startAtUs + 60e6)).toBe(false);
+  });
+
+  it("ends by the hub's clock when no frame ever comes, counted from the new instant", async () => {
+    const { hub } = await setUp();
+    const { id } = await hub.service.start({ cameraId: "camera0", startAtUs, durationS: 1 });
+    hub.service.rearm(id, startAtUs + 60e6);
+    await hub.clock.advanceAsync(50_000);
+    expect(hub.service.active()).toHaveLength(1);
+    await hub.clock.advanceAsync(20_000);
+    expect(await untilEnd(hub)).toMatchObject({ state: "failed", frames: 0 });
+  });
+});
+
 describe("a plain recording", () => {
   const cases: [ClipKind][] = [["mjpeg"], ["h264"], ["h264-bframes"], ["h264-aac"]];
   it.each(cases)("of %s holds every frame and ends as a plain MP4", async (kind) => {

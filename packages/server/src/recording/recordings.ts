@@ -8,7 +8,7 @@ import type { RecordingView } from "../events/catalogue.ts";
 import type { Recordings, StartRecordingRequest } from "./contract.ts";
 import type { JournalEntry } from "./journal.ts";
 import { recoverEntry, recoverWithoutJournal } from "./recovery.ts";
-import { RecordingSession } from "./session.ts";
+import { RecordingSession, yielded } from "./session.ts";
 import type { SessionOptions, SessionParts } from "./session-options.ts";
 
 export interface RecordingServiceOptions extends SessionParts, SessionOptions {
@@ -34,7 +34,14 @@ export class RecordingService implements Recordings {
     const camera = this.#options.cameras.find(request.cameraId);
     checkStartTime(request.startAtUs, this.#options.clock.wallUs());
     this.#refuseWhenClosed();
-    const running = this.#sessions.get(camera.id);
+    let running = this.#sessions.get(camera.id);
+    if (running?.yieldsNow === true && request.startAtUs === undefined) {
+      checkRequest(request);
+      await running.stop(yielded);
+      this.#refuseWhenClosed();
+      // Another may have been quicker.
+      running = this.#sessions.get(camera.id);
+    }
     if (running !== undefined) {
       const { id, filename, armedForUs } = running.view();
       const what =
@@ -52,6 +59,7 @@ export class RecordingService implements Recordings {
       ...(request.filename === undefined ? {} : { filename: request.filename }),
       ...(request.durationS === undefined ? {} : { durationS: request.durationS }),
       ...(request.startAtUs === undefined ? {} : { startAtUs: request.startAtUs }),
+      ...(request.yields === true ? { yields: true } : {}),
       ...(request.sync === undefined ? {} : { sync: { ...request.sync } }),
     };
     const preRollS =
@@ -60,6 +68,11 @@ export class RecordingService implements Recordings {
     const session = new RecordingSession(entry, this.#options, this.#options, how);
     this.#keep(session);
     return session.start();
+  }
+
+  rearm(recordingId: string, startAtUs: number): boolean {
+    const session = [...this.#sessions.values()].find(({ id }) => id === recordingId);
+    return session?.rearm(startAtUs) ?? false;
   }
 
   async stop(target: { cameraId: string } | { recordingId: string }): Promise<RecordingView> {

@@ -40,6 +40,9 @@ class ScriptedRecordings implements Recordings {
     this.running.push(recording);
     return recording;
   }
+  rearm(): boolean {
+    return false;
+  }
   async stop(target: { cameraId: string } | { recordingId: string }): Promise<RecordingView> {
     if ("recordingId" in target && target.recordingId === this.continuous?.id) {
       const recording = this.continuous;
@@ -130,7 +133,7 @@ describe("schedules", () => {
     expect(states()).toEqual(["scheduled"]);
     await advance(1.5);
     expect(recordings.requests).toEqual([
-      { cameraId: "camera0", startAtUs, durationS: 30, format: "fmp4", filename: "night" },
+      { cameraId: "camera0", startAtUs, durationS: 30, yields: true, format: "fmp4", filename: "night" },
     ]);
     expect(states()).toEqual(["armed"]);
     await advance(9);
@@ -195,6 +198,24 @@ describe("schedules", () => {
     recordings.refuse = undefined;
     await advance(1);
     expect(recordings.requests.at(-1)).toMatchObject({ startAtUs, durationS: 30 });
+  });
+
+  it("lets a recording that somebody begins before T0 go first, and begins at T0 when that is over", async () => {
+    const startAtUs = inS(20);
+    schedules.add({ cameraId: "camera0", startAtUs, durationS: 30 });
+    await advance(12);
+    expect(states()).toEqual(["armed"]);
+    recordings.refuse = new OcelliError("already_recording", "camera0 is being recorded.");
+    recordings.end("yielded");
+    await settle();
+    expect(schedules.list()).toMatchObject([
+      { state: "scheduled", reason: expect.stringContaining("is being recorded") },
+    ]);
+    recordings.refuse = undefined;
+    await advance(3);
+    expect(states()).toEqual(["armed"]);
+    expect(recordings.requests.at(-1)).toMatchObject({ startAtUs, durationS: 30 });
+    expect(missed).toEqual([]);
   });
 
   it("takes its turn from a continuous recording at T0, not before", async () => {

@@ -4,7 +4,7 @@
  *
  * A schedule lives from T0 to T0 + duration. Within that time whatever stands in its way is waited for: an absent
  * camera, another recording, a full disk, a hub that was down. It then records what is left of its time. What never
- * got a frame is `missed`: told as an event, logged, and listed.
+ * got a frame is `missed`: told as an event, logged, and listed. Until T0 a recording that somebody starts goes first.
  */
 import { randomUUID } from "node:crypto";
 import { extname } from "node:path";
@@ -17,6 +17,7 @@ import type { Log } from "../log/log.ts";
 import type { Database } from "../store/database.ts";
 import type { Recordings, StartRecordingRequest } from "./contract.ts";
 import { isOpen, type Schedule, type ScheduleStore, scheduleStore } from "./schedule-store.ts";
+import { yielded } from "./session.ts";
 
 export interface SchedulesOptions {
   readonly recordings: Recordings;
@@ -351,6 +352,11 @@ export class Schedules {
       this.#end({ ...known, reason: "stopped by request" }, "cancelled");
       return;
     }
+    if (code === yielded) {
+      this.#put({ ...known, state: "scheduled", reason: "Another recording was begun before its time." });
+      this.#plan();
+      return;
+    }
     if (code !== "shutdown" && !passing.has(code) && !regularEnds.has(code) && code !== "camera_lost") {
       this.#end({ ...known, reason: message }, "failed");
       return;
@@ -412,7 +418,9 @@ function requestFor(schedule: Schedule, nowUs: number, waitedForAnother: boolean
     cameraId,
     format,
     ...(filename === undefined ? {} : { filename }),
-    ...(exact ? { startAtUs, durationS } : { durationS: (endUs(schedule) - nowUs) / 1e6, preRollS: 0 }),
+    ...(exact
+      ? { startAtUs, durationS, yields: true }
+      : { durationS: (endUs(schedule) - nowUs) / 1e6, preRollS: 0 }),
   };
 }
 

@@ -20,6 +20,8 @@ import type { SessionOptions, SessionParts } from "./session-options.ts";
 const earlyUs = 1_000_000;
 /** Reason of the hole a crash of the hub or the machine left. */
 export const hubWasDown = "hub_was_down";
+/** Reason of the end of an armed start that gave its camera to another recording. */
+export const yielded = "yielded";
 
 export class RecordingSession {
   readonly #parts: SessionParts;
@@ -38,6 +40,8 @@ export class RecordingSession {
   readonly #started = Promise.withResolvers<void>();
   readonly #closed = Promise.withResolvers<RecordingView>();
   readonly #cleanups: (() => void)[] = [];
+  /** The instant it is armed for. */
+  #startAtUs: number | undefined;
   #endReason: string | undefined;
   #stopAtMonoUs = Number.POSITIVE_INFINITY;
   /** When the hub's clock ends a recording that gets no frames. */
@@ -63,6 +67,7 @@ export class RecordingSession {
     this.#options = options;
     this.#log = parts.log.child({ recording: entry.id, camera: entry.cameraId });
     this.#earlier = entry;
+    this.#startAtUs = entry.startAtUs;
     this.#resumed = how.resumed ?? false;
     this.#preRollUs = (how.preRollS ?? 0) * 1e6;
     this.#requestedAtUs = clock.wallUs();
@@ -144,6 +149,30 @@ export class RecordingSession {
     this.#run();
   }
 
+  /** It is armed, and gives its camera to a recording that is to begin at once. */
+  get yieldsNow(): boolean {
+    return this.#earlier.yields === true && this.#waitsForStart();
+  }
+
+  /**
+   * Arms it for another instant.
+   * @returns false when it has begun, or is not armed
+   */
+  rearm(startAtUs: number): boolean {
+    const { clock } = this.#parts;
+    const before = this.#startAtUs;
+    if (before === undefined || !this.#waitsForStart() || this.#stopping.signal.aborted) return false;
+    if (!this.#recorder.rearm(startAtUs, clock.monoUs())) return false;
+    this.#startAtUs = startAtUs;
+    this.#deadlineMonoUs += startAtUs - before;
+    const { sync } = this.#books.entry;
+    const change = { startAtUs, ...(sync === undefined ? {} : { sync: { ...sync, startAtUs } }) };
+    this.#books.save(change).catch((error: unknown) => {
+      this.#log.warn({ err: error }, "the new instant of an armed recording is not in the journal yet");
+    });
+    return true;
+  }
+
   /** Ends it; settles when every file is finished and indexed. */
   stop(reason: string): Promise<RecordingView> {
     this.#end(reason);
@@ -164,7 +193,7 @@ export class RecordingSession {
       ...(durationS === undefined
         ? {}
         : goesOn
-          ? { endAtUs: this.#requestedAtUs + this.#remainingUs(durationS) }
+          ? { endAtUs: this.#requestedAtUs + this.#remainingUs(durationS, this.#requestedAtUs) }
           : { durationUs: durationS * 1e6 }),
       ...(lastFrameAtUs === undefined ? {} : { resumedAfter: { lastFrameAtUs, reason: hubWasDown } }),
       ...(fragmentSeconds === undefined ? {} : { fragmentSeconds }),
@@ -175,10 +204,10 @@ export class RecordingSession {
   }
 
   /** What a duration leaves from now on. The wall clock may have jumped back, so what is in the files counts too. */
-  #remainingUs(durationS: number): number {
-    const { startedAtUs, startAtUs, recordedUs } = this.#earlier;
-    const beganAtUs = startedAtUs ?? startAtUs ?? this.#requestedAtUs;
-    const leftUs = beganAtUs + durationS * 1e6 - this.#requestedAtUs;
+  #remainingUs(durationS: number, nowUs: number): number {
+    const { startedAtUs, recordedUs } = this.#earlier;
+    const beganAtUs = startedAtUs ?? this.#startAtUs ?? nowUs;
+    const leftUs = beganAtUs + durationS * 1e6 - nowUs;
     return startedAtUs === undefined ? leftUs : Math.min(leftUs, durationS * 1e6 - recordedUs);
   }
 
@@ -226,7 +255,8 @@ export class RecordingSession {
     const { clock } = this.#parts;
     const { startAtUs, durationS, startedAtUs } = this.#earlier;
     if (durationS !== undefined && (startedAtUs ?? startAtUs) !== undefined) {
-      this.#deadlineMonoUs = clock.monoUs() + this.#remainingUs(durationS) + this.#overdueUs();
+      this.#deadlineMonoUs =
+        clock.monoUs() + this.#remainingUs(durationS, clock.wallUs()) + this.#overdueUs();
     }
     const fragmentMs = this.#fragmentUs() / 1000;
     this.#cleanups.push(clock.every(Math.min(500, Math.max(50, fragmentMs / 2)), () => this.#tick()));
@@ -328,7 +358,7 @@ export class RecordingSession {
       events.emit("recording.progress", { recording: this.view() });
     }
     const absentUs = (this.#options.cameraAbsentSeconds ?? 0) * 1e6;
-    const armed = this.#toldAtMonoUs === 0 && (this.#earlier.startAtUs ?? 0) > clock.wallUs();
+    const armed = this.#toldAtMonoUs === 0 && (this.#startAtUs ?? 0) > clock.wallUs();
     if (storage.state.level === "critical") this.#end("storage_critical");
     else if (this.#idle && now > this.#deadlineMonoUs) this.#end("duration");
     else if (this.#idle && !armed && absentUs > 0 && now - this.#lastFrameMonoUs > absentUs)
@@ -380,7 +410,8 @@ export class RecordingSession {
     const finishFailure = await this.#recorder.end(failure === undefined ? reason : codeOf(failure));
     await over;
     let error = failure ?? finishFailure;
-    const takenBack = (reason === "requested" || reason === "shutdown") && this.#waitsForStart();
+    const takenBack =
+      (reason === "requested" || reason === "shutdown" || reason === yielded) && this.#waitsForStart();
     if (this.view().frames === 0 && !takenBack) error ??= nothingRecorded(this.cameraId, reason);
     await this.#export();
     this.#books.releaseName();

@@ -128,6 +128,10 @@ export class FakeRecordings implements Recordings {
     return recording;
   }
 
+  rearm(): boolean {
+    return false;
+  }
+
   async stop(target: { cameraId: string } | { recordingId: string }): Promise<RecordingView> {
     const running = this.active().find((one) =>
       "cameraId" in target ? one.cameraId === target.cameraId : one.id === target.recordingId,
