@@ -1,6 +1,7 @@
 /** One device as the controller knows it: where it is, what it said last, and how far its clock seems off. */
 import { INSTANCE_PREFIX, parseStatus, type StatusResponse, statusOfProse } from "@ocelli/protocol/multicam";
-import type { Address, Exchanged } from "./exchange.ts";
+import type { Exchanged } from "./exchange.ts";
+import type { Address } from "./link.ts";
 
 export interface MultiCamDevice extends Address {
   /** Stable within the controller: the device's own id when it was announced, `host:port` otherwise. */

@@ -3,7 +3,6 @@
  * never close. So the command goes out in one write, the reply ends with its closing brace, and the connection is
  * destroyed then (spec section 2.4).
  */
-import { connect, type Socket } from "node:net";
 import {
   type CommandMessage,
   type Dialect,
@@ -12,11 +11,7 @@ import {
   MultiCamFormatError,
 } from "@ocelli/protocol/multicam";
 import { MultiCamError } from "./errors.ts";
-
-export interface Address {
-  readonly host: string;
-  readonly port: number;
-}
+import { type Address, type Link, openLink } from "./link.ts";
 
 export interface ExchangeOptions {
   readonly dialect?: Dialect | undefined;
@@ -51,8 +46,10 @@ export async function exchange(
     link.send(encode(command, options.dialect));
     const decoder = new MessageDecoder();
     const seconds = options.replyTimeout ?? 60;
-    for (let first = true; ; first = false) {
-      const chunk = await link.read(first ? seconds : link.left(seconds, sentAt), command.command);
+    const deadline = performance.now() + seconds * 1000;
+    for (;;) {
+      const left = Math.max(0.001, (deadline - performance.now()) / 1000);
+      const chunk = await link.read(left, command.command);
       if (chunk === undefined) {
         const text = decoder.rest();
         if (text === "") throw link.broken("closed the connection without an answer");
@@ -91,119 +88,4 @@ export function encode(command: CommandMessage, dialect: Dialect = "both"): Uint
     );
   }
   return bytes;
-}
-
-/** A connection that is read piece by piece, with a bound on each wait. */
-export interface Link {
-  /** `host:port`, for messages. */
-  readonly name: string;
-  send(bytes: Uint8Array): void;
-  /**
-   * The next bytes; `undefined` when the device has closed.
-   * @throws MultiCamError `timeout` after `seconds`, `unreachable`
-   */
-  read(seconds: number, waitingFor: string): Promise<Uint8Array | undefined>;
-  /** What is left of `seconds` since `from`, Unix seconds. */
-  left(seconds: number, from: number): number;
-  broken(what: string, cause?: unknown): MultiCamError;
-  close(): void;
-}
-
-/** @throws MultiCamError `unreachable`, `timeout`; the signal's reason */
-export async function openLink(address: Address, options: ExchangeOptions = {}): Promise<Link> {
-  const { connectTimeout = 5, signal } = options;
-  signal?.throwIfAborted();
-  const name = `${address.host}:${address.port}`;
-  const socket = connect({ host: address.host, port: address.port, noDelay: true });
-  const onAbort = (): void => void socket.destroy();
-  signal?.addEventListener("abort", onAbort, { once: true });
-  // Late errors of a socket nobody waits for.
-  socket.on("error", () => undefined);
-  const close = (): void => {
-    signal?.removeEventListener("abort", onAbort);
-    socket.destroy();
-  };
-  const broken = (what: string, cause?: unknown): MultiCamError =>
-    new MultiCamError("unreachable", `The device at ${name} ${what}`, cause === undefined ? {} : { cause });
-  try {
-    await connected(socket, connectTimeout, name);
-  } catch (error) {
-    close();
-    signal?.throwIfAborted();
-    if (error instanceof MultiCamError) throw error;
-    throw broken(`cannot be reached (${messageOf(error)}). Check that it is on and in this network`, error);
-  }
-  socket.pause();
-  return {
-    name,
-    broken,
-    close,
-    send: (bytes) => void socket.write(bytes),
-    left: (seconds, from) => Math.max(0.001, seconds - (Date.now() / 1000 - from)),
-    read: async (seconds, waitingFor) => {
-      try {
-        return await nextChunk(socket, seconds, () => noAnswer(name, waitingFor, seconds));
-      } catch (error) {
-        signal?.throwIfAborted();
-        if (error instanceof MultiCamError) throw error;
-        throw broken(`broke the connection (${messageOf(error)})`, error);
-      }
-    },
-  };
-}
-
-function noAnswer(name: string, waitingFor: string, seconds: number): MultiCamError {
-  return new MultiCamError(
-    "timeout",
-    `The device at ${name} did not answer ${waitingFor} within ${seconds} s`,
-  );
-}
-
-function connected(socket: Socket, seconds: number, name: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      reject(
-        new MultiCamError(
-          "unreachable",
-          `The device at ${name} did not accept a connection within ${seconds} s`,
-        ),
-      );
-    }, seconds * 1000);
-    const settle = (done: () => void): void => {
-      clearTimeout(timer);
-      done();
-    };
-    socket.once("connect", () => settle(resolve));
-    socket.once("error", (error) => settle(() => reject(error)));
-    socket.once("close", () => settle(() => reject(new Error("the connection was closed"))));
-  });
-}
-
-/** One chunk, so that what is not read stays in the kernel: a device that sends without end fills no memory here. */
-function nextChunk(socket: Socket, seconds: number, late: () => Error): Promise<Uint8Array | undefined> {
-  return new Promise((resolve, reject) => {
-    const settle = (done: () => void): void => {
-      clearTimeout(timer);
-      socket.off("readable", onReadable).off("end", onEnd).off("error", onError).off("close", onClose);
-      done();
-    };
-    const onReadable = (): void => {
-      const chunk: unknown = socket.read();
-      if (chunk instanceof Uint8Array) settle(() => resolve(chunk));
-    };
-    const onEnd = (): void => settle(() => resolve(undefined));
-    const onError = (error: Error): void => settle(() => reject(error));
-    const onClose = (): void =>
-      settle(() => reject(socket.errored ?? new Error("the connection was closed")));
-    const timer = setTimeout(() => settle(() => reject(late())), Math.min(seconds * 1000, 2 ** 31 - 1));
-    socket.on("readable", onReadable).on("end", onEnd).on("error", onError).on("close", onClose);
-    if (socket.errored !== null) onError(socket.errored);
-    else if (socket.readableEnded) onEnd();
-    else if (socket.destroyed) onClose();
-    else onReadable();
-  });
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

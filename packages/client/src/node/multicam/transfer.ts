@@ -14,8 +14,12 @@ import {
   TransferDecoder,
 } from "@ocelli/protocol/multicam";
 import { MultiCamError } from "./errors.ts";
-import { type Address, type ExchangeOptions, encode, type Link, openLink } from "./exchange.ts";
+import { type ExchangeOptions, encode } from "./exchange.ts";
+import { type Address, type Link, openLink } from "./link.ts";
 import { refusal } from "./refusal.ts";
+
+/** Large enough that a file takes few system calls, small enough to stay in the processor's own memory. */
+const pieceBytes = 2 ** 18;
 
 export interface TransferOptions extends ExchangeOptions {
   /** Folder, made when missing; the device's own file name is used in it, reduced to a base name. */
@@ -43,7 +47,7 @@ export async function fetchVideo(
   sender: { readonly deviceId: string; readonly timestamp: number },
   options: TransferOptions,
 ): Promise<Transferred> {
-  const link = await openLink(address, options);
+  const link = await openLink(address, { ...options, pieceBytes });
   try {
     link.send(encode(CommandMessage.getVideo(file, sender), options.dialect));
     const decoder = new TransferDecoder();
