@@ -9,9 +9,13 @@ export interface MemberParts {
   readonly entry: (filename: string) => MediaEntry;
   /** Capture times of a file's frames, epoch microseconds. @throws OcelliError `unsupported` for a file without */
   readonly frameTimes: (path: string) => AsyncIterable<number>;
+  readonly signal?: AbortSignal;
 }
 
-/** Reads all frame times of its files, one after the other; an error of one of them is a note. */
+/**
+ * Reads all frame times of its files, one after the other; an error of one of them is a note.
+ * @throws the signal's reason
+ */
 export async function memberReport(
   session: SyncSession,
   member: SessionMember,
@@ -22,11 +26,13 @@ export async function memberReport(
   const meter = new FrameMeter();
   let timed = member.files.length > 0;
   for (const file of member.files) {
+    parts.signal?.throwIfAborted();
     try {
       const entry = parts.entry(file);
       entries.push(entry);
       for await (const time of parts.frameTimes(entry.path)) meter.add(time);
     } catch (error) {
+      parts.signal?.throwIfAborted();
       timed = false;
       notes.push(messageOf(error));
     }

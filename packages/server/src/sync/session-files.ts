@@ -5,7 +5,7 @@ import { OcelliError } from "@ocelli/protocol";
 import { recordedFrames } from "../library/recorded-frames.ts";
 import { type Aligned, type AlignOptions, type AlignParts, alignPrefix, alignSession } from "./align.ts";
 import type { SyncReport } from "./contract.ts";
-import { buildReport } from "./report.ts";
+import { Reports } from "./reports.ts";
 import { isOpen } from "./store.ts";
 import type { SyncGroups } from "./sync-groups.ts";
 
@@ -15,24 +15,19 @@ export interface SessionFilesOptions extends Omit<AlignParts, "frames"> {
 
 export class SessionFiles {
   readonly #options: SessionFilesOptions;
+  readonly #reports: Reports;
   readonly #closing = new AbortController();
   readonly #aligning = new Map<string, Promise<Aligned>>();
 
   constructor(options: SessionFilesOptions) {
     this.#options = options;
+    this.#reports = new Reports(options);
     removeUnfinished(options.folder);
   }
 
   /** Also of a session that is still recording: of what is in its files so far. @throws OcelliError `not_found` */
   report(sessionId: string): Promise<SyncReport> {
-    const { library, clock, sessions } = this.#options;
-    return buildReport(sessions.session(sessionId), {
-      entry: (filename) => library.get("recording", filename),
-      async *frameTimes(path) {
-        for await (const { capturedAtUs } of recordedFrames(path)) yield capturedAtUs;
-      },
-      nowUs: () => clock.wallUs(),
-    });
+    return this.#reports.of(this.#options.sessions.session(sessionId));
   }
 
   /**
@@ -68,8 +63,9 @@ export class SessionFiles {
 
   /** Gives up what is being made; nothing half done is left. */
   async close(): Promise<void> {
-    this.#closing.abort(new OcelliError("ffmpeg_failed", "The hub is shutting down."));
-    await Promise.allSettled(this.#aligning.values());
+    const reason = new OcelliError("ffmpeg_failed", "The hub is shutting down.");
+    this.#closing.abort(reason);
+    await Promise.all([this.#reports.close(reason), Promise.allSettled(this.#aligning.values())]);
   }
 }
 
