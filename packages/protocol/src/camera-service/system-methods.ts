@@ -86,6 +86,15 @@ export const metricsSchema = z.looseObject({
         path: z.string(),
         name: z.string(),
         status: z.string(),
+        /** What the driver says: the whole device's abilities, and those of the node. */
+        capabilities: z.looseObject({
+          driver_name: z.string(),
+          card_name: z.string(),
+          bus_info: z.string(),
+          version: z.string(),
+          capabilities: z.array(z.string()),
+          device_caps: z.array(z.string()),
+        }),
         formats: z.array(
           z.looseObject({
             pixel_format: z.string(),

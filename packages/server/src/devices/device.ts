@@ -33,6 +33,10 @@ export interface DeviceCapabilities {
   readonly driver: string;
   readonly card: string;
   readonly busInfo: string;
+  /** Of the driver, such as `6.1.90`; absent where no kernel driver answers, as are the abilities. */
+  readonly version?: string;
+  /** What the whole device can do and what this node of it, in words such as `Video Capture`. */
+  readonly abilities?: { readonly device: readonly string[]; readonly node: readonly string[] };
   readonly formats: readonly PixelFormat[];
   /** The format the device is set to now, if it says. */
   readonly current?: { readonly fourcc: string; readonly width: number; readonly height: number };

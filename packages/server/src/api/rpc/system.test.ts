@@ -68,7 +68,8 @@ describe("the hub about itself", () => {
     ];
     const sizes = [{ width: 640, height: 480, intervals }];
     server.cameras.capabilities = {
-      ...{ driver: "uvcvideo", card: "Cam", busInfo: "usb-1" },
+      ...{ driver: "uvcvideo", card: "Cam", busInfo: "usb-1", version: "6.1.90" },
+      abilities: { device: ["Video Capture", "Metadata Capture"], node: ["Video Capture"] },
       formats: [{ fourcc: "MJPG", description: "Motion-JPEG", compressed: true, sizes }],
     };
     const admin = await server.login("admin");
@@ -76,6 +77,10 @@ describe("the hub about itself", () => {
     expect(camera_metrics).toMatchObject({
       cameras: {
         camera0: {
+          capabilities: {
+            ...{ driver_name: "uvcvideo", card_name: "Cam", bus_info: "usb-1", version: "6.1.90" },
+            ...{ capabilities: ["Video Capture", "Metadata Capture"], device_caps: ["Video Capture"] },
+          },
           formats: [{ pixel_format: "MJPG", width: 640, height: 480, frame_rates: ["30.000", "14.985"] }],
         },
       },

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { mustSkip } from "../../../../../test/harness/must-skip.ts";
 import * as abi from "./abi.ts";
+import { capabilityWords } from "./capability-words.ts";
 
 const haveHeader = existsSync("/usr/bin/gcc") && existsSync("/usr/include/linux/videodev2.h");
 
@@ -17,6 +18,7 @@ function fromHeader(): Record<string, number> {
     const offsets = [
       "v4l2_capability.card",
       "v4l2_capability.bus_info",
+      "v4l2_capability.version",
       "v4l2_capability.capabilities",
       "v4l2_capability.device_caps",
       "v4l2_fmtdesc.flags",
@@ -36,11 +38,12 @@ function fromHeader(): Record<string, number> {
       const [struct = "", ...fields] = path.split(".");
       return `P("${path}", offsetof(struct ${struct}, ${fields.join(".")}))`;
     });
+    const flags = Object.keys(capabilityWords).map((name) => `P("${name}", ${name})`);
     const program = `#include <stddef.h>
 #include <stdio.h>
 #include <linux/videodev2.h>
 #define P(name, value) printf("%s %lu\\n", name, (unsigned long)(value));
-int main(void) { ${[...sizes, ...numbers, ...offsets].join(" ")} return 0; }`;
+int main(void) { ${[...sizes, ...numbers, ...offsets, ...flags].join(" ")} return 0; }`;
     writeFileSync(join(dir, "a.c"), program);
     execFileSync("gcc", ["-o", join(dir, "a"), join(dir, "a.c")]);
     const lines = execFileSync(join(dir, "a"), { encoding: "utf8" }).trim().split("\n");
@@ -64,9 +67,13 @@ describe("the V4L2 ABI", () => {
   it.skipIf(mustSkip("gcc and the kernel's headers", haveHeader))("is that of the kernel's header", () => {
     const header = fromHeader();
     expect(header).toMatchObject({ ...abi.structSizes, ...abi.ioctls });
+    expect(header).toMatchObject(
+      Object.fromEntries(Object.entries(capabilityWords).map(([name, [flag]]) => [name, flag])),
+    );
     expect(header).toMatchObject({
       "v4l2_capability.card": 16,
       "v4l2_capability.bus_info": 48,
+      "v4l2_capability.version": 80,
       "v4l2_capability.capabilities": 84,
       "v4l2_capability.device_caps": 88,
       "v4l2_fmtdesc.flags": 8,

@@ -46,6 +46,10 @@ export interface RawCapability {
   readonly driver: string;
   readonly card: string;
   readonly busInfo: string;
+  /** `KERNEL_VERSION` of the driver. */
+  readonly version: number;
+  /** What the whole device can do. */
+  readonly deviceCaps: number;
   /** What this node can do: `device_caps` where the driver fills it in, else the whole device's capabilities. */
   readonly caps: number;
 }
@@ -56,6 +60,8 @@ export function readCapability(buffer: Buffer): RawCapability {
     driver: cString(buffer, 0, 16),
     card: cString(buffer, 16, 32),
     busInfo: cString(buffer, 48, 32),
+    version: buffer.readUInt32LE(80),
+    deviceCaps: all,
     caps: (all & capabilityFlags.deviceCaps) !== 0 ? buffer.readUInt32LE(88) : all,
   };
 }

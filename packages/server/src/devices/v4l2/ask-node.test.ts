@@ -36,6 +36,7 @@ function calls(driver: FakeDriver, log: string[] = []): SystemCalls {
           argument.write(driver.driver ?? "uvcvideo", 0);
           argument.write("A camera with a name of 31 letters", 16, 32, "utf8");
           argument.write("usb-0000:00:14.0-1", 48);
+          argument.writeUInt32LE(0x06015a, 80);
           argument.writeUInt32LE(
             (driver.caps | (driver.deviceCaps === undefined ? 0 : 0x80000000)) >>> 0,
             84,
@@ -111,6 +112,8 @@ describe("askNode", () => {
       capabilities: {
         card: "A camera with a name of 31 lette",
         busInfo: "usb-0000:00:14.0-1",
+        version: "6.1.90",
+        abilities: { device: ["Video Capture"], node: ["Video Capture"] },
         current: { fourcc: "MJPG", width: 640, height: 480 },
         formats: [
           { fourcc: "YUYV", compressed: false },
@@ -133,6 +136,22 @@ describe("askNode", () => {
       },
     });
     expect(log.at(-1)).toBe("close");
+  });
+
+  it("tells the abilities of the device from those of the node", () => {
+    const answer = askNode("/dev/video0", calls({ caps: 0x84a00001, deviceCaps: 0x04200001 }));
+    expect(answer).toMatchObject({
+      kind: "camera",
+      capabilities: {
+        abilities: {
+          device: [
+            ...["Video Capture", "Metadata Capture", "Streaming", "Extended Pix Format"],
+            "Device Capabilities",
+          ],
+          node: ["Video Capture", "Streaming", "Extended Pix Format"],
+        },
+      },
+    });
   });
 
   it("offers customary sizes and rates of a range", () => {

@@ -22,6 +22,7 @@ import {
   readFrameSize,
   structSizes,
 } from "./abi.ts";
+import { versionText, wordsOf } from "./capability-words.ts";
 
 export interface SystemCalls {
   /** Returns a file descriptor, or the errno as a negative number. */
@@ -82,7 +83,7 @@ export function askNode(path: string, calls: SystemCalls): NodeAnswer {
     const capability = Buffer.alloc(structSizes.v4l2_capability);
     const failed = calls.ioctl(fd, ioctls.VIDIOC_QUERYCAP, capability);
     if (failed !== 0) return { kind: "failed", errno: -failed, operation: "VIDIOC_QUERYCAP" };
-    const { driver, card, busInfo, caps } = readCapability(capability);
+    const { driver, card, busInfo, version, deviceCaps, caps } = readCapability(capability);
     const single = (caps & capabilityFlags.videoCapture) !== 0;
     const multi = (caps & capabilityFlags.videoCaptureMplane) !== 0;
     const never = capabilityFlags.videoM2m | capabilityFlags.videoM2mMplane | capabilityFlags.ioMc;
@@ -105,6 +106,8 @@ export function askNode(path: string, calls: SystemCalls): NodeAnswer {
         driver,
         card,
         busInfo,
+        version: versionText(version),
+        abilities: { device: wordsOf(deviceCaps), node: wordsOf(caps) },
         formats,
         ...(known !== undefined &&
           known.width > 0 && {

@@ -2,6 +2,7 @@
 import { arch, hostname, platform, release } from "node:os";
 import { isoOf, methodNames, type Names, recordingFormats } from "@ocelli/protocol/camera-service";
 import type { Camera } from "../../../cameras/contract.ts";
+import type { CameraView } from "../../../events/catalogue.ts";
 import { loadProblems, type Problem, statusOf } from "../../../health/judgement.ts";
 import { buildDate } from "../../../version.ts";
 import { loadOf } from "../load.ts";
@@ -151,7 +152,7 @@ const getMetrics: MethodImplementation<"get_metrics"> = {
               status: view.status,
               device_num: view.number,
               last_seen: view.lastSeenUs === undefined ? null : isoOf(view.lastSeenUs),
-              capabilities: { driver_name: view.driver ?? "", card_name: view.name, bus_info: view.busPath },
+              capabilities: driverOf(camera, view),
               formats: formatsOf(camera),
             },
           ]),
@@ -168,6 +169,18 @@ const getMetrics: MethodImplementation<"get_metrics"> = {
     };
   },
 };
+
+/** What the driver says of a camera: empty where there is none, or not now. */
+function driverOf({ capabilities }: Camera, view: CameraView) {
+  return {
+    driver_name: capabilities?.driver ?? view.driver ?? "",
+    card_name: capabilities?.card ?? view.name,
+    bus_info: capabilities?.busInfo ?? view.busPath,
+    version: capabilities?.version ?? "",
+    capabilities: [...(capabilities?.abilities?.device ?? [])],
+    device_caps: [...(capabilities?.abilities?.node ?? [])],
+  };
+}
 
 /** Every size a camera gives, with its rates, as the device says them; none while that is not known. */
 function formatsOf({ capabilities }: Camera) {
