@@ -120,8 +120,9 @@ export class Hub {
       isReady: () => ready,
       isStopping: () => this.#closed !== undefined,
     });
-    const { library } = storage;
-    const multicam = await startMultiCam(hub, database, { cameras, recordings, library, clockSync });
+    const multicam = await startMultiCam(hub, database, {
+      ...{ cameras, recordings, library: storage.library, storage: storage.storage, clockSync },
+    });
     const listener = new Listener({
       ...{ app: api.app, upgrades: api.upgrades, clock, certificate },
       addresses: config.listen,

@@ -47,6 +47,7 @@ const make = (): CameraDevices =>
   new CameraDevices({
     ...{ database, cameras, clockSync, clock: new FakeClock(), log: pino({ level: "silent" }) },
     ...{ recordings: {} as Recordings, library: {} as Library },
+    storage: { state: { level: "ok", freeBytes: 0, totalBytes: 0 } },
   });
 
 it("a camera is a device from when it is there, the same one on every port and after a restart", () => {

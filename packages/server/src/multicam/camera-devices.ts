@@ -5,9 +5,9 @@
 import type { Camera } from "../cameras/contract.ts";
 import type { Database } from "../store/database.ts";
 import { CameraDevice, type CameraDeviceOptions } from "./device.ts";
-import { deviceIdOf } from "./device-ids.ts";
+import { keptDevice } from "./device-ids.ts";
 
-export interface CameraDevicesOptions extends Omit<CameraDeviceOptions, "deviceId" | "cameraId"> {
+export interface CameraDevicesOptions extends Omit<CameraDeviceOptions, "kept" | "cameraId"> {
   readonly database: Database;
 }
 
@@ -55,7 +55,7 @@ export class CameraDevices {
     const known = this.#devices.get(cameraId);
     if (known !== undefined) return known;
     const { database, ...options } = this.#options;
-    const made = new CameraDevice({ ...options, cameraId, deviceId: deviceIdOf(database, cameraId) });
+    const made = new CameraDevice({ ...options, cameraId, kept: keptDevice(database, cameraId) });
     this.#devices.set(cameraId, made);
     return made;
   }

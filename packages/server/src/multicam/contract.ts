@@ -15,7 +15,8 @@ export interface OpenableFile extends DeviceFile {
   readonly path: string;
 }
 
-export type DeviceActivity = "idle" | "armed" | "recording" | "stopping" | "absent";
+/** `full`: nothing is recorded, and nothing could be for want of room. `armed` and `recording` whoever began it. */
+export type DeviceActivity = "idle" | "armed" | "recording" | "stopping" | "absent" | "full";
 
 export interface RecordingDevice {
   readonly deviceId: string;
@@ -24,10 +25,14 @@ export interface RecordingDevice {
   /**
    * Starts now, or at `atUs` (epoch microseconds of true time, which the hub's own clock may be off from).
    * @returns `armed` when it waits for its instant; `recording` also when it was recording already
-   * @throws OcelliError `clock_not_synchronised` for an instant ahead while nobody knows the time; those of `Recordings.start`
+   * @throws OcelliError `clock_not_synchronised` for an instant ahead while nobody knows the time; `already_recording` when
+   *   others record this camera; those of `Recordings.start`
    */
   start(atUs: number): Promise<"armed" | "recording">;
-  /** Finishes the file. @throws OcelliError `not_recording`, also when that cancelled a start that was waited for */
+  /**
+   * Finishes the file of what a controller began.
+   * @throws OcelliError `not_recording`, also when others record, and when it cancelled a start that was waited for
+   */
   stop(): Promise<DeviceFile>;
   /** Newest first, as many as `limit`. */
   files(limit: number): readonly DeviceFile[];

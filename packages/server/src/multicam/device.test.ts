@@ -5,7 +5,7 @@ import type { Cameras } from "../cameras/contract.ts";
 import { FakeClock } from "../clock/fake-clock.ts";
 import type { ClockState, ClockSync } from "../clock/sync/state.ts";
 import type { RecordingView } from "../events/catalogue.ts";
-import type { Library, MediaEntry } from "../library/contract.ts";
+import type { Library, MediaEntry, StorageState } from "../library/contract.ts";
 import type { Recordings, StartRecordingRequest } from "../recording/contract.ts";
 import { CameraDevice } from "./device.ts";
 
@@ -63,6 +63,14 @@ const library = {
   },
 } as Partial<Library> as Library;
 let isRemoved: boolean;
+/** Recordings begun by controllers, as they were written down. */
+let kept: string[];
+let level: StorageState["level"];
+const storage = {
+  get state(): StorageState {
+    return { level, freeBytes: 0, totalBytes: 0 };
+  },
+};
 const cameras = {
   find: () => {
     if (isRemoved) throw new OcelliError("camera_not_found", "There is no camera camera0.");
@@ -80,11 +88,19 @@ beforeEach(() => {
   failure = undefined;
   entries = [];
   isRemoved = false;
-  device = new CameraDevice({
-    ...{ deviceId: "Ocelli-00000000", cameraId: "camera0", cameras, recordings, library, clock, clockSync },
+  level = "ok";
+  kept = [];
+  device = make(undefined);
+});
+
+function make(recordingId: string | undefined): CameraDevice {
+  return new CameraDevice({
+    kept: { deviceId: "Ocelli-00000000", recordingId, keepRecordingId: (id) => void kept.push(id) },
+    ...{ cameraId: "camera0", cameras, recordings, library, storage },
+    ...{ clock, clockSync },
     log: pino({ level: "silent" }),
   });
-});
+}
 
 async function tell(next: Partial<ClockState>): Promise<void> {
   state = { ...right, ...next };
@@ -98,6 +114,48 @@ describe("a device whose camera has been taken out of the hub", () => {
     expect(device.activity()).toBe("idle");
     isRemoved = true;
     expect(device.activity()).toBe("absent");
+  });
+});
+
+describe("a device without room for a recording", () => {
+  it("is full, as long as it does not record", async () => {
+    level = "low";
+    expect(device.activity()).toBe("full");
+    level = "ok";
+    await device.start(0);
+    level = "critical";
+    expect(device.activity()).toBe("recording");
+    await device.stop().catch(() => undefined);
+    expect(device.activity()).toBe("full");
+  });
+});
+
+describe("a camera that others record", () => {
+  it("is neither started nor stopped nor cancelled by controllers, and is told to record", async () => {
+    for (const startAtUs of [clock.wallUs(), clock.wallUs() + 30_000_000]) {
+      await recordings.start({ cameraId: "camera0", filename: "nightly", startAtUs });
+      await expect(device.start(startAtUs)).rejects.toMatchObject({
+        code: "already_recording",
+        message: expect.stringContaining("another client"),
+      });
+      await expect(device.stop()).rejects.toMatchObject({
+        code: "not_recording",
+        message: expect.stringContaining("another client"),
+      });
+      expect(device.activity()).toBe(startAtUs > clock.wallUs() ? "armed" : "recording");
+      expect(stopped).toEqual([]);
+    }
+  });
+
+  it("is stopped by any controller when another one began it, also before the hub was restarted", async () => {
+    await device.start(0);
+    expect(kept).toEqual(["r1"]);
+    if (running === undefined) throw new Error("nothing runs");
+    running = { ...running, frames: 5 };
+    entries = [{ filename: running.filename, cameraId: "camera0", state: "complete" } as MediaEntry];
+    const again = make(kept[0]);
+    expect(await again.start(0)).toBe("recording");
+    expect(await again.stop()).toMatchObject({ fileName: entries[0]?.filename });
   });
 });
 
@@ -157,9 +215,10 @@ describe("a start that waits", () => {
     expect(started).toMatchObject([{ preRollS: 0 }]);
   });
 
-  it("is known as one that waits also when somebody else has set it", async () => {
+  it("is known as one that waits also when it was set before the hub was restarted", async () => {
     const atUs = clock.wallUs() + 30_000_000;
-    await recordings.start({ cameraId: "camera0", filename: "group", startAtUs: atUs });
+    await device.start(atUs);
+    device = make(kept[0]);
     expect(device.activity()).toBe("armed");
     await expect(device.start(atUs + 5_000_000)).rejects.toMatchObject({ code: "already_recording" });
     clock.advance(30_001);

@@ -1,6 +1,9 @@
 /**
  * One camera as a MultiCam device: starts at an instant of true time, stops, and hands out its files. Holds what waits
  * for its instant; the recording itself is `recording/`'s, files are the library's.
+ *
+ * Invariant: it ends and cancels only what MultiCam controllers began. The camera may also be recorded by users, schedules
+ * and sync groups, who are known to the hub; whoever reaches a MultiCam port is not.
  */
 import { OcelliError } from "@ocelli/protocol";
 import { fileIdOf, generateFileId, SCHEDULE_THRESHOLD } from "@ocelli/protocol/multicam";
@@ -8,17 +11,19 @@ import type { Cameras } from "../cameras/contract.ts";
 import type { Clock } from "../clock/clock.ts";
 import type { ClockSync } from "../clock/sync/state.ts";
 import type { RecordingView } from "../events/catalogue.ts";
-import type { Library, MediaEntry } from "../library/contract.ts";
+import type { Library, MediaEntry, StorageGuard } from "../library/contract.ts";
 import type { Log } from "../log/log.ts";
 import type { Recordings } from "../recording/contract.ts";
 import type { DeviceActivity, DeviceFile, OpenableFile, RecordingDevice } from "./contract.ts";
+import type { KeptDevice } from "./device-ids.ts";
 
 export interface CameraDeviceOptions {
-  readonly deviceId: string;
+  readonly kept: KeptDevice;
   readonly cameraId: string;
   readonly cameras: Cameras;
   readonly recordings: Recordings;
   readonly library: Library;
+  readonly storage: Pick<StorageGuard, "state">;
   readonly clock: Clock;
   readonly clockSync: ClockSync;
   readonly log: Log;
@@ -47,9 +52,12 @@ export class CameraDevice implements RecordingDevice {
   /** One thing at a time: two controllers may ask at once. */
   #busy: Promise<unknown> = Promise.resolve();
   #stopping = false;
+  /** The recording that a controller began last. */
+  #begunId: string | undefined;
 
   constructor(options: CameraDeviceOptions) {
-    this.deviceId = options.deviceId;
+    this.deviceId = options.kept.deviceId;
+    this.#begunId = options.kept.recordingId;
     this.cameraId = options.cameraId;
     this.#options = options;
     this.#offClock = options.clockSync.onChange(() => void this.#one(() => this.#rearm()));
@@ -59,7 +67,8 @@ export class CameraDevice implements RecordingDevice {
     if (this.#stopping) return "stopping";
     const running = this.#running();
     if (running !== undefined) return this.#waits(running) ? "armed" : "recording";
-    return this.#isThere() ? "idle" : "absent";
+    if (!this.#isThere()) return "absent";
+    return this.#options.storage.state.level === "ok" ? "idle" : "full";
   }
 
   start(atUs: number): Promise<"armed" | "recording"> {
@@ -113,6 +122,12 @@ export class CameraDevice implements RecordingDevice {
 
   /** A controller that repeats itself, or a second controller. */
   #startAgain(running: RecordingView, atUs: number): "armed" | "recording" {
+    if (!this.#isOurs(running)) {
+      throw new OcelliError(
+        "already_recording",
+        `${this.cameraId} ${this.#waits(running) ? "is to be" : "is being"} recorded by another client of the hub, which no MultiCam controller can stop. Stop that first, or choose another camera.`,
+      );
+    }
     if (!this.#waits(running)) return "recording";
     const waitingForUs = this.#armed?.atUs ?? running.startedAtUs + this.#options.clockSync.state.offsetUs;
     if (Math.abs(waitingForUs - atUs) <= 1000) return "armed";
@@ -128,12 +143,20 @@ export class CameraDevice implements RecordingDevice {
     this.#armed = { atUs, wallUs, recordingId: id };
   }
 
-  #record(nameUs: number, startAtUs: number | undefined): Promise<RecordingView> {
-    return this.#options.recordings.start({
+  async #record(nameUs: number, startAtUs: number | undefined): Promise<RecordingView> {
+    const { recordings, kept, log } = this.#options;
+    const begun = await recordings.start({
       cameraId: this.cameraId,
       filename: generateFileId(this.deviceId, nameUs / 1000),
       ...(startAtUs === undefined ? { preRollS: 0 } : { startAtUs }),
     });
+    this.#begunId = begun.id;
+    try {
+      kept.keepRecordingId(begun.id);
+    } catch (error) {
+      log.warn({ err: error }, "after a restart of the hub no MultiCam controller could stop this recording");
+    }
+    return begun;
   }
 
   /** What is known of true time has changed while a start waits. */
@@ -164,6 +187,12 @@ export class CameraDevice implements RecordingDevice {
     const { recordings, library } = this.#options;
     const running = this.#running();
     if (running === undefined) throw notRecording(this.cameraId);
+    if (!this.#isOurs(running)) {
+      throw new OcelliError(
+        "not_recording",
+        `${this.cameraId} is not recording for a MultiCam controller. What is recorded was begun by another client of the hub, and is stopped there.`,
+      );
+    }
     const waited = this.#waits(running);
     this.#stopping = true;
     try {
@@ -185,6 +214,10 @@ export class CameraDevice implements RecordingDevice {
 
   #running(): RecordingView | undefined {
     return this.#options.recordings.activeOf(this.cameraId);
+  }
+
+  #isOurs({ id }: RecordingView): boolean {
+    return id === this.#begunId;
   }
 
   /** A start may also have been set by others, or before a restart of the hub. */

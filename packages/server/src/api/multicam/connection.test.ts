@@ -7,7 +7,7 @@ import { OcelliError } from "@ocelli/protocol";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { FakeClock } from "../../clock/fake-clock.ts";
-import type { RecordingDevice, Uploads } from "../../multicam/contract.ts";
+import type { DeviceActivity, DeviceUploads, RecordingDevice, Uploads } from "../../multicam/contract.ts";
 import { MultiCamConnection } from "./connection.ts";
 
 // Time and files of any size, which the tests against a running hub have not.
@@ -23,11 +23,17 @@ let asked: string[];
 let stopping: PromiseWithResolvers<never>;
 /** The camera was taken away for good. */
 let isGone: boolean;
+let activity: DeviceActivity;
+let waiting: DeviceUploads["waiting"];
+/** A disk that takes no note of an upload. */
+let isFull: boolean;
 const gigabytes = 6 * 2 ** 30;
 
 const uploads: Uploads = {
-  queue: () => undefined,
-  of: () => ({ current: undefined, waiting: [], failed: [] }),
+  queue: () => {
+    if (isFull) throw new OcelliError("storage_failed", "The disk is full.");
+  },
+  of: () => ({ current: undefined, waiting, failed: [] }),
   close: async () => undefined,
 };
 
@@ -40,6 +46,9 @@ beforeEach(async () => {
   clock = new FakeClock();
   asked = [];
   isGone = false;
+  activity = "idle";
+  waiting = [];
+  isFull = false;
   stopping = Promise.withResolvers<never>();
   stopping.promise.catch(() => undefined);
   const file = { fileName: "big.mp4", fileSize: gigabytes, creationDate: 1, modificationDate: 1 };
@@ -47,10 +56,11 @@ beforeEach(async () => {
     ...{ deviceId: "Ocelli-00000000", cameraId: "camera0" },
     activity: () => {
       if (isGone) throw new OcelliError("camera_not_found", "There is no camera camera0.");
-      return "idle";
+      return activity;
     },
     start: async () => {
       asked.push("start");
+      if (activity === "full") throw new OcelliError("storage_low", "Storage space is low.");
       return "recording";
     },
     stop: () => {
@@ -83,8 +93,22 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const say = (command: string): void =>
-  void peer.write(JSON.stringify({ command, timestamp: 1, fileName: "big.mp4" }));
+const said = (command: string, more: object = {}): string =>
+  JSON.stringify({ command, timestamp: 1, fileName: "big.mp4", ...more });
+const say = (command: string, more: object = {}): void => void peer.write(said(command, more));
+async function answer(): Promise<Record<string, unknown>> {
+  return JSON.parse(String((await once(peer, "data"))[0]));
+}
+/** Until the hub reads, and says, no more. */
+async function quiet(socket: Socket): Promise<void> {
+  let before = "";
+  for (;;) {
+    const now = `${socket.bytesRead} ${socket.bytesWritten}`;
+    if (now === before) return;
+    before = now;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
 
 describe("a connection", () => {
   it("without a command is closed after two minutes, not before, and each command counts anew", async () => {
@@ -92,6 +116,36 @@ describe("a connection", () => {
     clock.advance(119_000);
     say("HEARTBEAT");
     await once(peer, "data");
+    clock.advance(119_000);
+    expect(socket.destroyed).toBe(false);
+    clock.advance(1000);
+    expect(socket.destroyed).toBe(true);
+    await connection.closed;
+    expect(clock.pending).toBe(0);
+  });
+
+  it("that sends a command byte by byte is closed as if it sent nothing", async () => {
+    const socket = await accepted;
+    for (const byte of said("HEARTBEAT").slice(0, 10)) {
+      const { bytesRead } = socket;
+      peer.write(byte);
+      while (socket.bytesRead === bytesRead) await new Promise((resolve) => setImmediate(resolve));
+      clock.advance(11_000);
+      expect(socket.destroyed).toBe(false);
+    }
+    clock.advance(11_000);
+    expect(socket.destroyed).toBe(true);
+  });
+
+  it("whose answers nobody reads keeps a few of them in memory, and is closed after two minutes", async () => {
+    const socket = await accepted;
+    peer.pause();
+    // Each asks for an answer of some hundred times its own size.
+    const command = '{"command":"LIST_FILES"}';
+    for (let i = 0; i < 64; i++) peer.write(command.repeat(4000));
+    await quiet(socket);
+    expect(socket.isPaused()).toBe(true);
+    expect(socket.writableLength).toBeLessThan(100_000);
     clock.advance(119_000);
     expect(socket.destroyed).toBe(false);
     clock.advance(1000);
@@ -140,6 +194,42 @@ describe("a connection", () => {
     expect(JSON.parse(first)).toMatchObject({ status: "ready" });
     expect(JSON.parse(second)).toMatchObject({ status: "error" });
     expect(asked).toEqual([]);
+  });
+});
+
+describe("a disk without room for a recording", () => {
+  it("is an error with words: the protocol knows no other, and controllers begin when a device is ready", async () => {
+    activity = "full";
+    say("DEVICE_STATUS");
+    expect(await answer()).toMatchObject({
+      ...{ status: "error", isRecording: false, uploadQueue: [] },
+      message: expect.stringContaining("no room"),
+    });
+    say("START_RECORDING");
+    expect(await answer()).toMatchObject({
+      ...{ status: "error", isRecording: false },
+      message: expect.stringContaining("low"),
+    });
+  });
+
+  it("that is being emptied by uploads tells of these", async () => {
+    activity = "full";
+    const item = { fileId: "a", fileName: "a.mp4", fileSize: 1, bytesUploaded: 0, uploadProgress: 0 };
+    waiting = [{ ...item, uploadSpeed: 0, status: "queued", uploadUrl: undefined, error: undefined }];
+    say("DEVICE_STATUS");
+    const reply = await answer();
+    expect(reply).toMatchObject({ status: "uploading", uploadQueue: [{ fileName: "a.mp4" }] });
+    expect(reply).not.toHaveProperty("message");
+  });
+
+  it("cannot take note of an upload: it failed", async () => {
+    const uploadUrl = "https://bucket.example.org/a";
+    isFull = true;
+    say("UPLOAD_TO_CLOUD", { uploadUrl });
+    expect(await answer()).toMatchObject({ status: "upload_failed", message: "The disk is full." });
+    isFull = false;
+    say("UPLOAD_TO_CLOUD", { uploadUrl });
+    expect(await answer()).toMatchObject({ status: "upload_queued", fileName: "big.mp4" });
   });
 });
 

@@ -3,6 +3,7 @@
  * back-pressure. Source: seed 001, spec sections 2.5, 6 and 7. Translates; what a device does is `multicam/`'s.
  */
 import type { Socket } from "node:net";
+import { setImmediate } from "node:timers/promises";
 import { codeOf, messageOf, OcelliError } from "@ocelli/protocol";
 import {
   CommandMessage,
@@ -20,7 +21,7 @@ import {
 import type { Clock } from "../../clock/clock.ts";
 import type { Log } from "../../log/log.ts";
 import type { DeviceActivity, RecordingDevice, Uploads } from "../../multicam/contract.ts";
-import { activityStatus, errorReply, filesReply, fittingReply, uploadLists } from "./replies.ts";
+import { activityStatus, errorReply, filesReply, fittingReply, replyLimit, uploadLists } from "./replies.ts";
 import { sendVideo } from "./send-video.ts";
 
 export interface ConnectionOptions {
@@ -30,12 +31,15 @@ export interface ConnectionOptions {
   readonly log: Log;
   /** How the hub calls this device's kind. */
   readonly deviceType: string;
-  /** A connection without a command is closed after this long. Default 120,000. */
+  /**
+   * A connection without a whole command, or whose answers are not taken on, is closed after this long. Default 120,000.
+   */
   readonly idleTimeoutMs?: number;
   /** A file that nobody takes on is given up after this long. Default 600,000. */
   readonly stallTimeoutMs?: number;
 }
 
+const defaultIdleMs = 120_000;
 /** More files than fit into what controllers read at once. */
 const maxListed = 500;
 /** Commands that wait behind a running one. */
@@ -89,7 +93,6 @@ export class MultiCamConnection {
   #received(chunk: Buffer): void {
     // What comes after the last answer is read, so that the answer is not lost with it, and left at that.
     if (this.#cancelLinger !== undefined) return;
-    this.#idle();
     try {
       for (const message of this.#decoder.read(chunk)) this.#waiting.push(message);
     } catch (error) {
@@ -99,7 +102,8 @@ export class MultiCamConnection {
     }
     // One who sends faster than is answered waits in the kernel, not here.
     if (this.#waiting.length > maxWaiting) this.#socket.pause();
-    this.#work();
+    // Part of a command counts for nothing: whoever sends no more than that is idle.
+    if (this.#waiting.length > 0) this.#work();
   }
 
   #ended(): void {
@@ -128,10 +132,13 @@ export class MultiCamConnection {
       this.#cancelIdle?.();
       if (message instanceof MultiCamFormatError) this.#last("raw", unreadable(message));
       else await this.#answer(message);
+      // Many commands at once must not keep everybody else waiting.
+      await setImmediate();
     }
   }
 
-  async #answer({ mode, text }: FramedMessage): Promise<void> {
+  async #answer(message: FramedMessage): Promise<void> {
+    const { mode, text } = message;
     const { clock, log, device } = this.#options;
     let command: CommandMessage;
     try {
@@ -146,43 +153,63 @@ export class MultiCamConnection {
     );
     try {
       if (command.command === "GET_VIDEO") await this.#sendVideo(mode, command);
-      else this.#reply(mode, await this.#perform(command));
+      else await this.#reply(mode, await this.#perform(command, replyLimit(text)));
     } catch (error) {
       this.#report(command, error);
-      this.#reply(mode, errorReply(this.#facts(), error));
+      await this.#reply(mode, errorReply(this.#facts(), error, command.command));
     }
   }
 
-  async #perform(command: CommandMessage): Promise<string> {
+  async #perform(command: CommandMessage, limit: number): Promise<string> {
     const { device, uploads } = this.#options;
+    const fitting = (facts: DeviceFacts, write: (facts: DeviceFacts) => string): string =>
+      fittingReply(facts, write, limit);
     switch (command.command) {
       case "START_RECORDING": {
         const state = await device.start(Math.round(command.fields.timestamp * 1e6));
         const status = state === "armed" ? "scheduled_recording_accepted" : "recording";
-        return fittingReply(this.#facts(), (facts) => writeStatus(facts, status));
+        return fitting(this.#facts(), (facts) => writeStatus(facts, status));
       }
       case "STOP_RECORDING": {
         const file = await device.stop();
-        return fittingReply(this.#facts({ isRecording: false }), (facts) => writeStopped(facts, file));
+        return fitting(this.#facts({ isRecording: false }), (facts) => writeStopped(facts, file));
       }
       case "DEVICE_STATUS":
       case "HEARTBEAT":
-        return fittingReply(this.#facts(), (facts) => writeStatus(facts, activityStatus(this.#activity())));
+        return this.#status(fitting);
       case "LIST_FILES":
         return filesReply(this.#facts(), device.files(maxListed));
       case "UPLOAD_STATUS": {
         const { current, waiting, failed } = uploads.of(device.deviceId);
         const lists = { uploadQueue: waiting, failedUploadQueue: failed };
-        return fittingReply({ ...this.#facts(), ...lists }, (facts) => writeUploadStatus(facts, current));
+        return fitting({ ...this.#facts(), ...lists }, (facts) => writeUploadStatus(facts, current));
       }
       case "UPLOAD_TO_CLOUD":
-        return this.#queueUpload(command);
+        return fitting(this.#facts(), this.#queueUpload(command));
       default:
         throw new OcelliError("unsupported", `${command.command} is not known here.`);
     }
   }
 
-  #queueUpload(command: CommandMessage): string {
+  /**
+   * While a full disk is being emptied by uploads that is what is told: controllers look for the queues in it, and find
+   * none in an error.
+   */
+  #status(fitting: (facts: DeviceFacts, write: (facts: DeviceFacts) => string) => string): string {
+    const facts = this.#facts();
+    const activity = this.#activity();
+    const status = activityStatus(activity, (facts.uploadQueue ?? []).length > 0);
+    if (status !== "error") return fitting(facts, (some) => writeStatus(some, status));
+    return errorReply(
+      facts,
+      new OcelliError(
+        "storage_low",
+        "There is no room for a recording. Delete some, or give the hub a larger disk.",
+      ),
+    );
+  }
+
+  #queueUpload(command: CommandMessage): (facts: DeviceFacts) => string {
     const { device, uploads } = this.#options;
     const file = device.file(keyOf(command));
     const { uploadUrl } = command.fields;
@@ -195,7 +222,7 @@ export class MultiCamConnection {
         "UPLOAD_TO_CLOUD needs uploadUrl, or all of s3Bucket, s3Key, awsAccessKeyId, awsSecretAccessKey, awsSessionToken and awsRegion.",
       );
     }
-    return fittingReply(this.#facts(), (facts) => writeUploadQueued(facts, file));
+    return (facts) => writeUploadQueued(facts, file);
   }
 
   async #sendVideo(mode: FramingMode, command: CommandMessage): Promise<void> {
@@ -238,8 +265,18 @@ export class MultiCamConnection {
     }
   }
 
-  #reply(mode: FramingMode, text: string): void {
-    if (!this.#socket.destroyed && this.#socket.writable) this.#socket.write(framed(mode, text));
+  /** Waits for one who does not read: answers to commands sent on and on would pile up here otherwise. */
+  async #reply(mode: FramingMode, text: string): Promise<void> {
+    const socket = this.#socket;
+    if (socket.destroyed || !socket.writable || socket.write(framed(mode, text))) return;
+    const { clock, idleTimeoutMs = defaultIdleMs } = this.#options;
+    const taken = Promise.withResolvers<void>();
+    const cancel = clock.after(idleTimeoutMs, () => socket.destroy());
+    const settle = (): void => taken.resolve();
+    socket.once("drain", settle).once("close", settle);
+    await taken.promise;
+    socket.off("drain", settle).off("close", settle);
+    cancel();
   }
 
   /** Nothing is done after it: behind what cannot be read nothing else can be. */
@@ -252,7 +289,7 @@ export class MultiCamConnection {
   }
 
   #idle(): void {
-    const { clock, idleTimeoutMs = 120_000 } = this.#options;
+    const { clock, idleTimeoutMs = defaultIdleMs } = this.#options;
     this.#cancelIdle?.();
     this.#cancelIdle = clock.after(idleTimeoutMs, () => {
       if (this.#working === undefined) this.#socket.destroy();

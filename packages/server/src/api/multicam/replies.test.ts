@@ -6,7 +6,7 @@ import {
   writeStopped,
 } from "@ocelli/protocol/multicam";
 import { describe, expect, it } from "vitest";
-import { filesReply, fittingReply } from "./replies.ts";
+import { filesReply, fittingReply, replyLimit } from "./replies.ts";
 
 const facts = {
   deviceId: "Ocelli-00000000",
@@ -29,14 +29,34 @@ describe("an answer", () => {
     const uploadQueue = Array.from({ length: 300 }, (_, at) => item(at));
     const full = { ...facts, uploadQueue, failedUploadQueue: uploadQueue };
     for (const text of [
-      fittingReply(full, (some) => writeStatus(some, "ready")),
-      fittingReply(full, (some) => writeStopped(some, { fileName: "a.mp4", fileSize: 5 })),
+      fittingReply(full, (some) => writeStatus(some, "ready"), MAX_REPLY_BYTES),
+      fittingReply(full, (some) => writeStopped(some, { fileName: "a.mp4", fileSize: 5 }), MAX_REPLY_BYTES),
     ]) {
       expect(Buffer.byteLength(text)).toBeLessThanOrEqual(MAX_REPLY_BYTES);
       const { uploadQueue: told } = parseStatus(text);
       expect(told.length).toBeGreaterThan(0);
       expect(told[0]?.fileName).toBe("file0.mp4");
     }
+  });
+
+  it("loses addresses before uploads, and those only for controllers that read little at once", () => {
+    const uploadQueue = Array.from({ length: 100 }, (_, at) => ({
+      ...{ fileId: `file${at}`, fileName: `file${at}.mp4`, fileSize: 1, bytesUploaded: 0, uploadProgress: 0 },
+      ...{ uploadSpeed: 0, status: "queued", uploadUrl: "https://example.org/x", error: undefined },
+    }));
+    const told = (count: number, command: string) => {
+      const some = { ...facts, uploadQueue: uploadQueue.slice(0, count) };
+      const text = fittingReply(some, (all) => writeStatus(all, "ready"), replyLimit(command));
+      return parseStatus(text).uploadQueue;
+    };
+    const v1 = '{"command":"DEVICE_STATUS","timestamp":1,"deviceId":"c","fileId":null}';
+    for (const command of ['{"command":"DEVICE_STATUS"}', v1.replace("}", ',"fileName":null}')]) {
+      expect(told(2, command)[0]?.uploadUrl).toBe("https://example.org/x");
+      expect(told(100, command)).toHaveLength(100);
+      expect(told(100, command)[0]?.uploadUrl).toBeUndefined();
+    }
+    expect(told(100, v1).length).toBeLessThan(30);
+    expect(told(100, v1).length).toBeGreaterThan(10);
   });
 
   it("with files does so, too, and keeps the newest", () => {

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { connect, createServer, type Socket } from "node:net";
+import { connect, createServer, Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Networks } from "../../auth/networks.ts";
 import { FakeClock } from "../../clock/fake-clock.ts";
@@ -23,12 +23,13 @@ const camera = {
   activity: () => "idle",
 } as Partial<RecordingDevice> as RecordingDevice;
 
-function make(networks: readonly string[], maxConnections = 256): MultiCamServer {
+function make(networks: readonly string[], maxConnections = 256, maxPerClient = 64): MultiCamServer {
   const note = (facts: Record<string, unknown>, text: string): void => void lines.push({ facts, text });
   return new MultiCamServer({
-    ...{ uploads, clock, deviceType: "Android:Phone", networks: new Networks(networks), maxConnections },
+    ...{ uploads, clock, deviceType: "Android:Phone", networks: new Networks(networks) },
+    ...{ maxConnections, maxPerClient },
     log: { debug: () => undefined, info: note, warn: note, error: note } as unknown as Log,
-    shared: () => undefined,
+    shared: () => device,
     others: [{ device: () => device, host: "127.0.0.1", port: 0 }],
   });
 }
@@ -89,6 +90,27 @@ describe("who is turned away", () => {
       third = await Promise.race([answered(peer), once(peer, "close").then(() => "")]);
     }
     expect(third).toContain("ready");
+  });
+
+  it("is one more of a client that has his share, however much room there is", async () => {
+    server = make(["127.0.0.0/8"], 256, 1);
+    await server.open();
+    await answered(await open());
+    await refused();
+    expect(lines[0]?.text).toContain("of one client");
+  });
+
+  it("is an IPv4 address by whatever name", async () => {
+    server = make(["10.0.0.0/8"]);
+    const socket = (remoteAddress: string) => {
+      const one = Object.assign(new Socket(), { destroyed: false });
+      Object.defineProperty(one, "remoteAddress", { value: remoteAddress });
+      return one;
+    };
+    device = camera;
+    const [mapped, foreign] = [socket("::ffff:10.1.2.3"), socket("::ffff:127.0.0.1")];
+    for (const one of [mapped, foreign]) server.acceptShared(one);
+    expect([mapped.destroyed, foreign.destroyed]).toEqual([false, true]);
   });
 
   it("comes to a camera that is not there yet, until it is", async () => {

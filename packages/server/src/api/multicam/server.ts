@@ -4,7 +4,7 @@
  */
 import { createServer, type Server, type Socket } from "node:net";
 import { messageOf, OcelliError } from "@ocelli/protocol";
-import type { Networks } from "../../auth/networks.ts";
+import { clientKey, type Networks } from "../../auth/networks.ts";
 import type { RecordingDevice } from "../../multicam/contract.ts";
 import { type ConnectionOptions, MultiCamConnection } from "./connection.ts";
 
@@ -20,6 +20,8 @@ export interface MultiCamServerOptions extends Omit<ConnectionOptions, "device">
   }[];
   /** Connections at once. Default 256. */
   readonly maxConnections?: number;
+  /** Of one machine, so that it leaves room for others. Default 64. */
+  readonly maxPerClient?: number;
 }
 
 export interface MultiCamAddress {
@@ -32,7 +34,8 @@ const quietMs = 10_000;
 export class MultiCamServer {
   readonly #options: MultiCamServerOptions;
   readonly #servers: Server[] = [];
-  readonly #connections = new Set<MultiCamConnection>();
+  /** With the client each belongs to. */
+  readonly #connections = new Map<MultiCamConnection, string>();
   #addresses: readonly MultiCamAddress[] = [];
   #toldMonoUs = Number.NEGATIVE_INFINITY;
   /** Turned away since then. */
@@ -87,14 +90,14 @@ export class MultiCamServer {
       const servers = this.#servers.map(
         (server) => new Promise<void>((resolve) => server.close(() => resolve())),
       );
-      await Promise.all([...this.#connections].map((connection) => connection.close(timeoutMs)));
+      await Promise.all([...this.#connections.keys()].map((connection) => connection.close(timeoutMs)));
       await Promise.all(servers);
     })();
     return this.#closing;
   }
 
   #accept(socket: Socket, deviceNow: () => RecordingDevice | undefined): void {
-    const { networks, maxConnections = 256 } = this.#options;
+    const { networks, maxConnections = 256, maxPerClient = 64 } = this.#options;
     const peer = socket.remoteAddress;
     if (this.#closing !== undefined || peer === undefined || !networks.has(peer)) {
       this.#turnAway(socket, "a MultiCam controller from a network that is not allowed was turned away");
@@ -104,13 +107,21 @@ export class MultiCamServer {
       this.#turnAway(socket, `more than ${maxConnections} MultiCam connections: one was turned away`);
       return;
     }
+    const client = clientKey(peer);
+    if ([...this.#connections.values()].filter((one) => one === client).length >= maxPerClient) {
+      this.#turnAway(
+        socket,
+        `more than ${maxPerClient} MultiCam connections of one client: one was turned away`,
+      );
+      return;
+    }
     const device = deviceNow();
     if (device === undefined) {
       this.#turnAway(socket, "a MultiCam controller came to a camera that is not there yet");
       return;
     }
     const connection = new MultiCamConnection(socket, { ...this.#options, device });
-    this.#connections.add(connection);
+    this.#connections.set(connection, client);
     connection.closed.finally(() => this.#connections.delete(connection));
   }
 
