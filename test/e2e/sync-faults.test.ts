@@ -17,7 +17,15 @@ import { type RunningHub, startHub, until } from "../harness/hub.ts";
 import { makePhoneVideo, PythonDevice } from "../harness/multicam.ts";
 import type { Rpc } from "../harness/rpc.ts";
 import { SmallDisk, smallDisksMustSkip } from "../harness/small-disk.ts";
-import { begun, first, over, readRecording, reportOf, type SessionObject } from "../harness/sync.ts";
+import {
+  type AlignedObject,
+  begun,
+  first,
+  over,
+  readRecording,
+  reportOf,
+  type SessionObject,
+} from "../harness/sync.ts";
 
 // Sync sessions when something is not there, goes away, or comes too late.
 
@@ -251,7 +259,7 @@ describe("a hub that is killed during a session", () => {
 });
 
 describe("recordings in segments", () => {
-  it("are over after their duration all together, and one member with several files", async () => {
+  it("are over after their duration all together, one member with several files, and are aligned across them", async () => {
     await using hub = await startHub({ env: { ...virtual, OCELLI_RECORDING_SEGMENT_SECONDS: "1" } });
     await using rpc = await hub.rpc();
     await ready(rpc, 2);
@@ -266,9 +274,23 @@ describe("recordings in segments", () => {
       expect([frames_received, frames_dropped]).toEqual([30, 0]);
       expect(duration).toBeCloseTo(3, 1);
     }
-    await expect(rpc.call("align_sync_session", { session_id })).rejects.toThrow(
-      /goes over several of its files/,
-    );
+
+    const aligned = await rpc.call<AlignedObject>("align_sync_session", { session_id });
+    expect(aligned.skipped).toEqual([]);
+    const [one, two] = aligned.members;
+    expect(Math.abs((one?.frames ?? 0) - (two?.frames ?? 0))).toBeLessThanOrEqual(1);
+    expect(Math.abs((one?.first_frame_at_us ?? 0) - (two?.first_frame_at_us ?? 0))).toBeLessThan(100_000);
+    for (const { filename, frames, method } of aligned.members) {
+      expect(method).toBe("copy");
+      // All of a member's frames but for one at either end, and none of them twice or left out at a joint.
+      expect(frames).toBeGreaterThanOrEqual(28);
+      const cut = await readRecording(hub.file("recordings", filename), "numbers");
+      expect(cut.frames).toBe(frames);
+      const from = cut.first?.number ?? -1;
+      expect(cut.numbers).toEqual(Array.from({ length: frames }, (_, i) => from + i));
+    }
+    const shown = await readRecording(hub.file("recordings", aligned.preview));
+    expect(shown.duration).toBeGreaterThan(2.7);
   }, 60_000);
 });
 

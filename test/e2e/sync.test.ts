@@ -9,6 +9,7 @@ import { makePhoneVideo, PythonDevice } from "../harness/multicam.ts";
 import { type NetworkCameras, startNetworkCameras } from "../harness/network-cameras.ts";
 import type { Rpc } from "../harness/rpc.ts";
 import {
+  type AlignedObject,
   first,
   type MemberObject,
   over,
@@ -193,12 +194,7 @@ describe("virtual, RTSP and HTTP cameras and a phone together", () => {
   });
 
   it("aligns the members to the frame, and shows them side by side", async () => {
-    interface Aligned {
-      members: { member: string; filename: string; frames: number; first_frame_at_us: number }[];
-      skipped: { member: string; reason: string }[];
-      preview: string;
-    }
-    const aligned = await rpc.call<Aligned>("align_sync_session", { session_id: session.session_id });
+    const aligned = await rpc.call<AlignedObject>("align_sync_session", { session_id: session.session_id });
     expect(aligned.members.map((one) => one.member)).toEqual(cameras);
     expect(aligned.skipped).toEqual([expect.objectContaining({ member: `127.0.0.1:${phone.port}` })]);
     for (const one of aligned.members) {

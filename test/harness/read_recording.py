@@ -1,11 +1,12 @@
 """What a recording of the hub shows to somebody who does not trust the hub. Standard library, ffprobe and ffmpeg only.
 
-    read_recording.py FILE
+    read_recording.py FILE [numbers]
 
 Reads the standard boxes (ISO/IEC 14496-12: elst, mdhd, prft), asks ffprobe for the presented frames, and reads the
 blocks that virtual cameras draw into their pictures (documented in devices/virtual/pattern.ts). Prints one JSON object:
 frames, times (wall time of each presented frame, epoch microseconds, from prft; empty without prft), duration (seconds),
-and first: {number, ms} drawn into the first presented picture, or null.
+first: {number, ms} drawn into the first presented picture, or null; and, when asked for, numbers: those drawn into every
+presented picture (null where none can be read).
 """
 import json
 import struct
@@ -92,7 +93,7 @@ def blocks(width, pixels):
     return {"number": number, "ms": ms} if bits[:8] == "10110010" and (number + ms) % 61 == check else None
 
 
-shown = probe("frame=pts_time:stream=width:format=duration", "-show_frames")
+shown = probe("frame=pts_time:stream=width,height:format=duration", "-show_frames")
 seconds = [float(frame["pts_time"]) for frame in shown["frames"]]
 times = []
 marks = references()
@@ -102,14 +103,29 @@ if marks:
         media = at * scale + begin
         mark = [m for m in marks if m[0] <= media + 1][-1]
         times.append(round((mark[1] + (media - mark[0]) / scale) * 1e6))
-picture = subprocess.run(
-    ["ffmpeg", "-v", "error", "-i", path, "-frames:v", "1", "-f", "rawvideo", "-pix_fmt", "gray", "-"],
-    check=True, capture_output=True,
-).stdout
 width = shown["streams"][0]["width"]
-print(json.dumps({
+height = shown["streams"][0]["height"]
+
+
+def pictures(*more):
+    args = ["ffmpeg", "-v", "error", "-i", path, "-map", "0:v:0", "-fps_mode", "passthrough", *more]
+    args += ["-f", "rawvideo", "-pix_fmt", "gray", "-"]
+    with subprocess.Popen(args, stdout=subprocess.PIPE) as ffmpeg:
+        while picture := ffmpeg.stdout.read(width * height):
+            yield picture
+    assert ffmpeg.returncode == 0, ffmpeg.returncode
+
+
+def drawn(*more):
+    return [blocks(width, picture) if width >= 320 else None for picture in pictures(*more)]
+
+
+facts = {
     "frames": len(seconds),
     "times": times,
     "duration": float(shown["format"]["duration"]),
-    "first": blocks(width, picture) if width >= 320 else None,
-}))
+    "first": drawn("-frames:v", "1")[0],
+}
+if "numbers" in sys.argv[2:]:
+    facts["numbers"] = [one and one["number"] for one in drawn()]
+print(json.dumps(facts))

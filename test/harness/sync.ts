@@ -12,6 +12,8 @@ export interface ReadRecording {
   times: number[];
   duration: number;
   first: { number: number; ms: number } | null;
+  /** Drawn into each picture, where they were asked for. */
+  numbers?: (number | null)[];
 }
 
 export interface SessionObject {
@@ -35,6 +37,12 @@ export interface MemberObject {
   longest_interval_ms: number;
 }
 
+export interface AlignedObject {
+  members: { member: string; filename: string; frames: number; method: string; first_frame_at_us: number }[];
+  skipped: { member: string; reason: string }[];
+  preview: string;
+}
+
 export interface ReportObject {
   verdict: string;
   findings: string[];
@@ -45,9 +53,12 @@ export interface ReportObject {
   report_url: string;
 }
 
-export async function readRecording(path: string): Promise<ReadRecording> {
+/** @param what `numbers`: also those drawn into every picture */
+export async function readRecording(path: string, ...what: "numbers"[]): Promise<ReadRecording> {
   const script = join(root, "test/harness/read_recording.py");
-  const { stdout } = await run("/usr/bin/python3", ["-B", script, path], { maxBuffer: 64 * 2 ** 20 });
+  const { stdout } = await run("/usr/bin/python3", ["-B", script, path, ...what], {
+    maxBuffer: 64 * 2 ** 20,
+  });
   return JSON.parse(stdout) as ReadRecording;
 }
 

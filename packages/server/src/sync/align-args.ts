@@ -2,32 +2,50 @@
 
 const seconds = (us: number): string => (us / 1e6).toFixed(6);
 
+/** A file among those that are cut as one. */
+export interface JoinedFile {
+  readonly path: string;
+  /** Until the next one begins; up to the end of the cut for the last. */
+  readonly lastsUs: number;
+}
+
+/** A list for ffmpeg's concat demuxer. It can be sought in only because it says how long each file lasts. */
+export function joinList(files: readonly JoinedFile[]): string {
+  const entries = files.map(
+    ({ path, lastsUs }) => `file '${path.replaceAll("'", "'\\''")}'\nduration ${seconds(lastsUs)}\n`,
+  );
+  return `ffconcat version 1.0\n${entries.join("")}`;
+}
+
+const joinedInput = (list: string): string[] => ["-f", "concat", "-safe", "0", "-i", list];
+
 /**
  * By stream copy: an MP4 keeps what lies between the keyframe before the cut and the cut, and hides it by an edit list.
- * The time scale of microseconds keeps the cut exact.
+ * The time scale of microseconds keeps the cut exact. Times count from the first picture, even where hidden sound lies
+ * before it (`-seek_timestamp`).
  */
 export function copyArgs(
-  source: string,
+  list: string,
   target: string,
-  cut: { fromMediaUs: number; durationUs: number },
+  cut: { readonly fromMediaUs: number; readonly durationUs: number },
 ): string[] {
   return [
-    ...["-y", "-ss", seconds(cut.fromMediaUs), "-i", source, "-t", seconds(cut.durationUs)],
-    ...["-map", "0:v:0", "-map", "0:a:0?", "-c", "copy", "-video_track_timescale", "1000000"],
-    ...["-movflags", "+faststart", "-f", "mp4", target],
+    ...["-y", "-seek_timestamp", "1", "-ss", seconds(cut.fromMediaUs), ...joinedInput(list)],
+    ...["-t", seconds(cut.durationUs), "-map", "0:v:0", "-map", "0:a:0?", "-c", "copy"],
+    ...["-video_track_timescale", "1000000", "-movflags", "+faststart", "-f", "mp4", target],
   ];
 }
 
 /** Where a copy does not show exactly the wanted frames: decoded, cut by their times, encoded again. */
 export function encodeArgs(
-  source: string,
+  list: string,
   target: string,
-  cut: { fromMediaUs: number; durationUs: number; frames: number },
+  cut: { readonly fromMediaUs: number; readonly frames: number },
   threads: number,
 ): string[] {
   const from = seconds(cut.fromMediaUs - 500);
   return [
-    ...["-y", "-i", source, "-map", "0:v:0"],
+    ...["-y", "-copyts", ...joinedInput(list), "-map", "0:v:0"],
     ...["-vf", `trim=start=${from},setpts=PTS-STARTPTS,crop=trunc(iw/2)*2:trunc(ih/2)*2,format=yuv420p`],
     ...["-frames:v", String(cut.frames), "-fps_mode", "passthrough", "-enc_time_base", "1:1000000"],
     ...["-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-threads", String(threads)],

@@ -1,5 +1,5 @@
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pino from "pino";
@@ -7,15 +7,15 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { SystemClock } from "../clock/system-clock.ts";
 import { EventBus } from "../events/bus.ts";
 import { MediaLibrary } from "../library/library.ts";
+import { recordedFrames } from "../library/recorded-frames.ts";
 import { makeFragments } from "../library/testing/make-fragments.ts";
 import { makeSidecar } from "../library/testing/make-sidecar.ts";
 import { writeRecording } from "../library/testing/write-recording.ts";
 import type { Fragment } from "../media/fragment.ts";
-import { readFrameTimes } from "../media/mp4-recovery.ts";
 import { ffprobe } from "../recording/testing/ffprobe.ts";
 import { type AlignParts, alignSession } from "./align.ts";
 import type { SyncReport, SyncSession } from "./contract.ts";
-import { planCut, type TimedFrame } from "./cut-plan.ts";
+import { planCut } from "./cut-plan.ts";
 import { buildReport } from "./report.ts";
 
 const log = pino({ level: "silent" });
@@ -46,35 +46,55 @@ afterEach(async () => {
   rmSync(root, { recursive: true, force: true });
 });
 
-async function* frames(path: string): AsyncGenerator<TimedFrame> {
-  const file = await open(path, "r");
-  try {
-    const { size } = await file.stat();
-    yield* readFrameTimes(async (offset, length) => {
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, offset);
-      return buffer.subarray(0, bytesRead);
-    }, size);
-  } finally {
-    await file.close();
-  }
-}
-
 function parts(more: Partial<AlignParts> = {}): AlignParts {
   const storage = {
     state: { level: "ok" as const, freeBytes: 1e10, totalBytes: 1e10 },
     check: async () => storage.state,
     assertMayRecord: async () => undefined,
   };
-  return { library, storage, clock, bus, folder: join(root, "making"), frames, ...more };
+  return { library, storage, clock, bus, folder: join(root, "making"), frames: recordedFrames, ...more };
 }
 
 /** A recording of 2 s in the library; its first frame was captured `lateUs` after the others' zero. */
-async function record(name: string, encoder: readonly string[], fps: number, lateUs: number): Promise<void> {
-  const fragments: Fragment[] = makeFragments({
-    video: `testsrc2=s=160x120:r=${fps}:d=2`,
+function record(name: string, encoder: readonly string[], fps: number, lateUs: number): Promise<void> {
+  return keep(name, fps, filmed({ encoder, fps, lateUs, seconds: 2 }));
+}
+
+function filmed(of: {
+  encoder: readonly string[];
+  fps: number;
+  lateUs: number;
+  seconds: number;
+  size?: string;
+  audio?: boolean;
+}): Fragment[] {
+  const { encoder, fps, lateUs, seconds, size = "160x120", audio = false } = of;
+  return makeFragments({
+    video: `testsrc2=s=${size}:r=${fps}:d=${seconds}`,
     encoder,
     captureOffsetUs: t0 - 5_000_000 + lateUs,
+    ...(audio ? { audio: `sine=d=${seconds}` } : {}),
   });
+}
+
+/** Cuts at the first keyframe after each of these seconds, as a recorder does. */
+function segments(fragments: readonly Fragment[], ...atS: readonly number[]): Fragment[][] {
+  const [start = 0] = fragments.map(({ mediaTimeUs }) => mediaTimeUs);
+  const cuts = atS.map((at) =>
+    fragments.findIndex(
+      ({ track, keyframe, mediaTimeUs }) =>
+        track.kind === "video" && keyframe && mediaTimeUs >= start + at * 1e6 - 1000,
+    ),
+  );
+  return [0, ...cuts].map((from, i) => fragments.slice(from, cuts[i]));
+}
+
+async function keep(
+  name: string,
+  fps: number,
+  fragments: readonly Fragment[],
+  size = "160x120",
+): Promise<void> {
   const filename = library.reserve("recording", name, "mp4");
   const written = await writeRecording(join(root, "recordings", filename), fragments);
   await library.put(
@@ -82,6 +102,7 @@ async function record(name: string, encoder: readonly string[], fps: number, lat
       ...written,
       cameraId: name,
       fps,
+      resolution: size,
       state: "complete",
       timeSource: "kernel",
     }),
@@ -90,7 +111,11 @@ async function record(name: string, encoder: readonly string[], fps: number, lat
 
 const t0 = 1_736_951_405_000_000;
 
-async function reportOf(keys: readonly string[]): Promise<SyncReport> {
+/** @param more further files of a member */
+async function reportOf(
+  keys: readonly string[],
+  more: Readonly<Record<string, readonly string[]>> = {},
+): Promise<SyncReport> {
   const session: SyncSession = {
     id: "5e55",
     groupId: "g",
@@ -104,19 +129,46 @@ async function reportOf(keys: readonly string[]): Promise<SyncReport> {
       name: key,
       member: { kind: "camera", cameraId: key },
       state: "completed",
-      files: [`${key}.mp4`],
+      files: [key, ...(more[key] ?? [])].map((name) => `${name}.mp4`),
     })),
   };
   return buildReport(session, {
     entry: (filename) => library.get("recording", filename),
     async *frameTimes(path) {
-      for await (const { capturedAtUs } of frames(path)) yield capturedAtUs;
+      for await (const { capturedAtUs } of recordedFrames(path)) yield capturedAtUs;
     },
     nowUs: () => clock.wallUs(),
   });
 }
 
 const signal = new AbortController().signal;
+
+/** Hashes of the pictures a player shows. */
+function pictures(path: string): string[] {
+  const args = [
+    "-v",
+    "error",
+    "-i",
+    path,
+    "-map",
+    "0:v:0",
+    "-fps_mode",
+    "passthrough",
+    "-f",
+    "framemd5",
+    "-",
+  ];
+  return execFileSync("ffmpeg", args, { encoding: "utf8" })
+    .split("\n")
+    .filter((line) => line !== "" && !line.startsWith("#"))
+    .map((line) => line.split(",").at(-1) ?? "");
+}
+
+/** Times between presented frames, milliseconds. */
+function intervals(path: string): number[] {
+  const { pts } = ffprobe(path);
+  return pts.slice(1).map((at, i) => Math.round((at - (pts[i] ?? 0)) * 1000));
+}
 
 describe("aligning a session", () => {
   it("cuts every member to the common frames, by copy where that is exact, and shows them side by side", async () => {
@@ -199,25 +251,142 @@ describe("aligning a session", () => {
   });
 });
 
+describe("a member with several files", () => {
+  it.each([
+    ["mjpeg", mjpeg, false],
+    ["h264", h264, false],
+    ["h264 with sound", h264, true],
+  ] as const)(
+    "of %s is cut across its segments without a frame lost or shown twice",
+    async (_name, encoder, audio) => {
+      const film = filmed({ encoder, fps: 30, lateUs: 0, seconds: 6, audio });
+      const [one = [], two = [], three = []] = segments(film, 2, 4);
+      await keep("camera0", 30, one);
+      await keep("camera0_part2", 30, two);
+      await keep("camera0_part3", 30, three);
+      await writeRecording(join(root, "whole.mp4"), film);
+      // Begins within the first segment of the other, and ends within the third.
+      await keep("camera1", 30, filmed({ encoder: mjpeg, fps: 30, lateUs: 700_000, seconds: 5 }));
+      const files = { camera0: ["camera0_part2", "camera0_part3"] };
+      const aligned = await alignSession(await reportOf(["camera0", "camera1"], files), parts(), { signal });
+
+      expect(aligned.skipped).toEqual([]);
+      expect(aligned.members.map(({ frames, method }) => [frames, method])).toEqual([
+        [150, "copy"],
+        [150, "copy"],
+      ]);
+      const { path } = library.get("recording", aligned.members[0]?.filename ?? "");
+      expect(ffprobe(path)).toMatchObject({ frames: 150, errors: "" });
+      expect(pictures(path)).toEqual(pictures(join(root, "whole.mp4")).slice(21, 171));
+      expect(new Set(intervals(path))).toEqual(new Set([33]));
+      expect(library.get("recording", aligned.preview ?? "").durationS).toBeCloseTo(5, 1);
+    },
+  );
+
+  it("of H.264 with B-frames is encoded where a copy cannot be exact", async () => {
+    const film = filmed({ encoder: bframes, fps: 30, lateUs: 0, seconds: 4 });
+    const [one = [], two = []] = segments(film, 2);
+    await keep("camera0", 30, one);
+    await keep("camera0_part2", 30, two);
+    await keep("camera1", 30, filmed({ encoder: mjpeg, fps: 30, lateUs: 500_000, seconds: 3 }));
+    const report = await reportOf(["camera0", "camera1"], { camera0: ["camera0_part2"] });
+    const { members } = await alignSession(report, parts(), { signal, preview: false });
+    expect(members[0]).toMatchObject({ method: "encoded", frames: 90 });
+    const { path } = library.get("recording", members[0]?.filename ?? "");
+    expect(ffprobe(path)).toMatchObject({ frames: 90, errors: "" });
+    expect(new Set(intervals(path))).toEqual(new Set([33]));
+  });
+
+  it("is as long as it lasted where the camera was lost between two files, or within one", async () => {
+    const film = filmed({ encoder: mjpeg, fps: 10, lateUs: 0, seconds: 6 });
+    const within = film.filter((_frame, i) => i < 20 || i >= 35);
+    await keep("camera0", 10, within);
+    await keep("camera1", 10, film.slice(0, 25));
+    await keep("camera1_part2", 10, film.slice(40));
+    await keep("camera2", 10, filmed({ encoder: mjpeg, fps: 10, lateUs: 300_000, seconds: 6 }));
+    const report = await reportOf(["camera0", "camera1", "camera2"], { camera1: ["camera1_part2"] });
+    const { members } = await alignSession(report, parts(), { signal });
+    const shown = members.map(({ filename }) => library.get("recording", filename).path);
+    expect(members.map(({ frames }) => frames)).toEqual([42, 42, 57]);
+    const whole = pictures(shown[2] ?? "");
+    expect(whole).toHaveLength(57);
+    for (const [path, gapAt] of [
+      [shown[0], 16],
+      [shown[1], 21],
+    ] as const) {
+      const spaces = intervals(path ?? "");
+      expect(spaces.filter((ms) => ms > 150)).toEqual([1600]);
+      expect(spaces.findIndex((ms) => ms > 150)).toBe(gapAt);
+      expect(ffprobe(path ?? "").durationS).toBeCloseTo(5.7, 2);
+    }
+  });
+
+  it("follows the capture times where its clock runs away from the hub's", async () => {
+    // Ten segments of a second each, in which the camera counts 1.5 % more time than passes.
+    const film = filmed({ encoder: mjpeg, fps: 20, lateUs: 0, seconds: 10 }).map((frame) => ({
+      ...frame,
+      capturedAtUs: t0 + Math.round((frame.capturedAtUs - t0) / 1.015),
+    }));
+    const parts10 = segments(film, ...[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    const names = parts10.map((_part, i) => (i === 0 ? "camera0" : `camera0_part${i + 1}`));
+    for (const [i, part] of parts10.entries()) await keep(names[i] ?? "", 20, part);
+    const report = await reportOf(["camera0"], { camera0: names.slice(1) });
+    const { members } = await alignSession(report, parts(), { signal, preview: false });
+    const { pts } = ffprobe(library.get("recording", members[0]?.filename ?? "").path);
+    expect(pts).toHaveLength(200);
+    for (const [i, at] of pts.entries()) {
+      const capturedAt = ((film[i]?.capturedAtUs ?? 0) - t0) / 1e6;
+      // A second of drift and a quarter of a frame.
+      expect(Math.abs(at - capturedAt)).toBeLessThan(0.015 + 0.013);
+    }
+  });
+
+  it("is left out when its files do not go together", async () => {
+    await keep("camera0", 10, filmed({ encoder: mjpeg, fps: 10, lateUs: 0, seconds: 2 }));
+    const later = { encoder: mjpeg, fps: 10, lateUs: 2_000_000, seconds: 2, size: "320x240" };
+    await keep("camera0_part2", 10, filmed(later), "320x240");
+    await keep("camera1", 10, filmed({ encoder: mjpeg, fps: 10, lateUs: 0, seconds: 4 }));
+    const report = await reportOf(["camera0", "camera1"], { camera0: ["camera0_part2"] });
+    const { members, skipped } = await alignSession(report, parts(), { signal, preview: false });
+    expect(members.map(({ key }) => key)).toEqual(["camera1"]);
+    expect(skipped[0]?.reason).toMatch(/camera0\.mp4 is \w+ 160x120, camera0_part2\.mp4 \w+ 320x240/);
+  });
+});
+
+it("does not begin without room for what it makes", async () => {
+  await record("camera0", mjpeg, 30, 0);
+  const storage = {
+    state: { level: "ok" as const, freeBytes: 10_000, totalBytes: 1e10 },
+    check: async () => storage.state,
+    assertMayRecord: async () => undefined,
+  };
+  await expect(
+    alignSession(await reportOf(["camera0"]), parts({ storage }), { signal }),
+  ).rejects.toMatchObject({ code: "storage_low" });
+  expect(library.page("recording", { limit: 10, offset: 0 }).total).toBe(1);
+});
+
 it("cuts on frame boundaries, with half a frame of grace", async () => {
   const many = Array.from({ length: 10 }, (_, i) => ({
     capturedAtUs: 1000 + i * 100,
     mediaTimeUs: i * 100,
     durationUs: 100,
   }));
-  expect(await planCut(many, 1201, 1699)).toEqual({
+  expect(await planCut([many], 1201, 1699)).toEqual({
+    files: [{ index: 0, startUs: 0 }],
     fromMediaUs: 200,
     durationUs: 500,
     frames: 5,
     firstFrameAtUs: 1200,
   });
-  expect(await planCut(many, 1260, 1640)).toEqual({
+  expect(await planCut([many], 1260, 1640)).toEqual({
+    files: [{ index: 0, startUs: 0 }],
     fromMediaUs: 300,
     durationUs: 300,
     frames: 3,
     firstFrameAtUs: 1300,
   });
-  expect(await planCut(many, 5000, 6000)).toBeUndefined();
+  expect(await planCut([many], 5000, 6000)).toBeUndefined();
 });
 
 it("a frame that stands before a hole does not stand for what comes after it", async () => {
@@ -225,5 +394,5 @@ it("a frame that stands before a hole does not stand for what comes after it", a
     ...{ capturedAtUs: at, mediaTimeUs: at },
     durationUs: (all[i + 1] ?? 2500) - at,
   }));
-  expect(await planCut(frames, 1100, 2500)).toMatchObject({ frames: 3, firstFrameAtUs: 2200 });
+  expect(await planCut([frames], 1100, 2500)).toMatchObject({ frames: 3, firstFrameAtUs: 2200 });
 });

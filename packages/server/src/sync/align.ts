@@ -1,33 +1,19 @@
-/**
- * Cuts the files of a session to what all of them have, on frame boundaries, and shows them side by side. Stream copy
- * where the outcome has exactly the wanted frames, encoding otherwise; what came out is counted, not trusted.
- */
+/** Cuts the files of a session to what all of them have, on frame boundaries, and shows them side by side. */
 import { mkdir, rm } from "node:fs/promises";
-import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { messageOf, OcelliError } from "@ocelli/protocol";
-import type { Clock } from "../clock/clock.ts";
 import type { EventBus } from "../events/bus.ts";
-import { runFfmpeg } from "../ffmpeg/run.ts";
-import type { Library, MediaEntry, StorageGuard } from "../library/contract.ts";
-import { stemOf } from "../library/names.ts";
-import { countPresentedFrames } from "../library/presented-frames.ts";
-import { copyArgs, encodeArgs, previewArgs } from "./align-args.ts";
+import { previewArgs } from "./align-args.ts";
+import { encoderThreads, runFfmpegWork } from "./align-ffmpeg.ts";
 import { fileStem, syncFacts } from "./camera-member.ts";
 import type { MemberReport, SyncReport } from "./contract.ts";
-import { type Cut, planCut, type TimedFrame } from "./cut-plan.ts";
+import { type CutParts, cutMember, type MemberCut, planMemberCut } from "./cut-member.ts";
 import { importFile } from "./import-file.ts";
 
-export interface AlignParts {
-  readonly library: Library;
-  readonly storage: StorageGuard;
-  readonly clock: Clock;
+export interface AlignParts extends CutParts {
   readonly bus: EventBus;
   /** For files in the making; on the same file system as the library's. */
   readonly folder: string;
-  readonly frames: (path: string) => AsyncIterable<TimedFrame>;
-  readonly ffmpeg?: string;
-  readonly ffprobe?: string;
 }
 
 export interface AlignOptions {
@@ -64,7 +50,7 @@ const previewShare = 0.4;
 
 /**
  * @throws OcelliError `unsupported` when fewer than one member can be aligned or nothing is common to all,
- *   `storage_low`, `ffmpeg_failed`; the signal's reason. Nothing half done is left
+ *   `storage_low`, those of `runFfmpegWork`; the signal's reason. Nothing half done is left
  */
 export async function alignSession(
   report: SyncReport,
@@ -80,6 +66,11 @@ export async function alignSession(
     );
   }
   await parts.storage.assertMayRecord();
+  const { cuts, skipped } = await planAll(report, common, parts, options.signal);
+  assertSpace(
+    cuts.map(({ cut }) => cut),
+    parts,
+  );
   const folder = join(parts.folder, `${alignPrefix}${session.id}`);
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
@@ -87,18 +78,12 @@ export async function alignSession(
   const made: string[] = [];
   try {
     const members: AlignedMember[] = [];
-    const skipped: { key: string; reason: string }[] = [];
-    for (const member of report.members) {
-      const plan = await planOf(member, common, parts);
-      if (typeof plan === "string") {
-        skipped.push({ key: member.key, reason: plan });
-        continue;
-      }
-      const { path, method } = await cutOne(plan, folder, parts, options.signal, (part) =>
+    for (const { member, cut } of cuts) {
+      const { path, method } = await cutMember(cut, folder, parts, options.signal, (part) =>
         progress.member(member.key, part),
       );
       const stem = `${fileStem(session, member)}_aligned`;
-      const { cameraId, cameraName } = plan.entry;
+      const { cameraId, cameraName } = cut.entries[0];
       const filename = await importFile(
         { path, stem, cameraId, cameraName, sync: syncFacts(session), signal: options.signal },
         parts,
@@ -107,16 +92,10 @@ export async function alignSession(
       members.push({
         key: member.key,
         filename,
-        frames: plan.cut.frames,
+        frames: cut.frames,
         method,
-        firstFrameAtUs: plan.cut.firstFrameAtUs,
+        firstFrameAtUs: cut.firstFrameAtUs,
       });
-    }
-    if (members.length === 0) {
-      throw new OcelliError(
-        "unsupported",
-        `No member of ${session.name} can be aligned: ${skipped.map(({ key, reason }) => `${key}: ${reason}`).join("; ")}`,
-      );
     }
     const preview =
       options.preview === false
@@ -133,62 +112,41 @@ export async function alignSession(
   }
 }
 
-interface Plan {
-  readonly entry: MediaEntry;
-  readonly cut: Cut;
-}
-
-async function planOf(
-  member: MemberReport,
+/** @throws OcelliError `unsupported` when no member can be cut */
+async function planAll(
+  { session, members }: SyncReport,
   common: { readonly fromUs: number; readonly toUs: number },
-  { library, frames }: AlignParts,
-): Promise<Plan | string> {
-  if (member.timeSource !== "kernel" && member.timeSource !== "arrival")
-    return (
-      (member.timeSource === "unknown" ? member.notes[0] : undefined) ?? "its file holds no capture times"
-    );
-  const plans: Plan[] = [];
-  for (const file of member.files) {
-    const entry = library.get("recording", file);
-    const cut = await planCut(frames(entry.path), common.fromUs, common.toUs);
-    if (cut !== undefined) plans.push({ entry, cut });
-  }
-  const [only, second] = plans;
-  if (only === undefined) return "it has no frame in the common time";
-  return second === undefined ? only : "the common time goes over several of its files";
-}
-
-async function cutOne(
-  { entry, cut }: Plan,
-  folder: string,
   parts: AlignParts,
   signal: AbortSignal,
-  onPart: (fraction: number) => void,
-): Promise<{ readonly path: string; readonly method: AlignedMember["method"] }> {
-  const path = join(folder, `${stemOf("recording", entry.filename)}.mp4`);
-  const copied = await run(
-    copyArgs(entry.path, path, cut),
-    `cutting ${entry.filename}`,
-    parts,
-    signal,
-    cut.durationUs,
-    onPart,
-  )
-    .then(() => counted(path, parts, signal))
-    .catch((error: unknown) => {
-      signal.throwIfAborted();
-      if (error instanceof OcelliError && error.code === "storage_critical") throw error;
-      return -1;
-    });
-  if (copied === cut.frames) return { path, method: "copy" };
-  const args = encodeArgs(entry.path, path, cut, threads());
-  await run(args, `cutting ${entry.filename}`, parts, signal, cut.durationUs, onPart);
-  const encoded = await counted(path, parts, signal);
-  if (encoded === cut.frames) return { path, method: "encoded" };
+): Promise<{
+  readonly cuts: readonly { readonly member: MemberReport; readonly cut: MemberCut }[];
+  readonly skipped: Aligned["skipped"];
+}> {
+  const cuts: { member: MemberReport; cut: MemberCut }[] = [];
+  const skipped: { key: string; reason: string }[] = [];
+  for (const member of members) {
+    signal.throwIfAborted();
+    const cut = await planMemberCut(member, common, parts);
+    if (typeof cut === "string") skipped.push({ key: member.key, reason: cut });
+    else cuts.push({ member, cut });
+  }
+  if (cuts.length > 0) return { cuts, skipped };
   throw new OcelliError(
-    "ffmpeg_failed",
-    `${entry.filename} could not be cut to ${cut.frames} frames: ffmpeg gave ${encoded}.`,
-    { details: { filename: entry.filename, wanted: cut.frames, got: encoded } },
+    "unsupported",
+    `No member of ${session.name} can be aligned: ${skipped.map(({ key, reason }) => `${key}: ${reason}`).join("; ")}`,
+  );
+}
+
+/** Copies are as large as what they are made of; encoded ones, and the side-by-side view, are taken to be no larger. */
+function assertSpace(cuts: readonly MemberCut[], { storage }: AlignParts): void {
+  const { freeBytes, totalBytes } = storage.state;
+  const neededBytes = cuts.flatMap(({ entries }) => entries).reduce((sum, { bytes }) => sum + bytes, 0);
+  if (freeBytes > neededBytes) return;
+  const inMiB = (bytes: number): number => Math.ceil(bytes / 2 ** 20);
+  throw new OcelliError(
+    "storage_low",
+    `Aligning needs about ${inMiB(neededBytes)} MiB and ${inMiB(freeBytes)} MiB are free. Delete recordings first.`,
+    { details: { freeBytes, totalBytes, neededBytes } },
   );
 }
 
@@ -208,54 +166,14 @@ async function sideBySide(
     entries.map((entry) => entry.path),
     path,
     Math.min(fastestPreview, Math.max(1, ...entries.map(({ fps }) => Math.round(fps)))),
-    threads(),
+    encoderThreads(),
   );
-  await run(args, `showing ${session.name} side by side`, parts, signal, longestUs, (part) =>
-    progress.preview(part),
-  );
+  const purpose = `showing ${session.name} side by side`;
+  const onPart = (part: number): void => progress.preview(part);
+  await runFfmpegWork({ args, purpose, durationUs: longestUs, signal, onPart }, parts);
   const stem = fileStem(session, { key: "preview" });
   const shown = { cameraId: session.name, cameraName: session.name, sync: syncFacts(session) };
   return importFile({ path, stem, ...shown, signal }, parts);
-}
-
-async function counted(path: string, { clock, ffprobe }: AlignParts, signal: AbortSignal): Promise<number> {
-  const { presented } = await countPresentedFrames(path, {
-    clock,
-    signal,
-    ...(ffprobe === undefined ? {} : { ffprobe }),
-  });
-  return presented;
-}
-
-async function run(
-  args: readonly string[],
-  purpose: string,
-  { clock, storage, ffmpeg }: AlignParts,
-  signal: AbortSignal,
-  durationUs: number,
-  onPart: (fraction: number) => void,
-): Promise<void> {
-  const full = new AbortController();
-  await runFfmpeg({
-    clock,
-    purpose,
-    args,
-    timeoutMs: Number.POSITIVE_INFINITY,
-    signal: AbortSignal.any([signal, full.signal]),
-    ...(ffmpeg === undefined ? {} : { program: ffmpeg }),
-    onProgress: ({ outTimeUs }) => {
-      if (storage.state.level === "critical") {
-        full.abort(
-          new OcelliError("storage_critical", `${purpose} was given up: storage space is critical.`),
-        );
-      }
-      if (outTimeUs !== undefined && durationUs > 0) onPart(Math.min(1, Math.max(0, outTimeUs / durationUs)));
-    },
-  });
-}
-
-function threads(): number {
-  return Math.max(1, Math.floor(availableParallelism() / 2));
 }
 
 /** One fraction of all the work, told as an export's is. */
