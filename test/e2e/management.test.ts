@@ -101,17 +101,27 @@ describe("the management of a hub", () => {
   });
 
   it("keeps a schedule through kill -9, and tells what it slept through", async () => {
-    const at = (aheadMs: number): string => new Date(Date.now() + aheadMs).toISOString();
-    await rpc.call("schedule_recording", { device: "camera100", start_time: at(300), duration: 0.6 });
-    await rpc.call("schedule_recording", { device: "camera100", start_time: at(5000), duration: 2 });
+    const schedule = async (at: number, duration: number): Promise<void> => {
+      const start_time = new Date(at).toISOString();
+      await rpc.call("schedule_recording", { device: "camera100", start_time, duration });
+    };
+    const latestIs = (status: string) =>
+      until(`the second one is ${status}`, async () => {
+        const { schedules } = await rpc.call<{ schedules: Json[] }>("get_scheduled_recordings", {
+          all: true,
+        });
+        return schedules[0]?.status === status && schedules.length === 3 ? schedules : undefined;
+      });
+    const missedAt = Date.now() + 1500;
+    await schedule(missedAt, 0.2);
+    await schedule(missedAt + 2500, 120);
     await rpc.close();
     await hub.end("SIGKILL");
-    await new Promise((resolve) => setTimeout(resolve, 1000));
+    await until("the time of the first one is over", () => Date.now() > missedAt + 200);
     await start();
-    const over = await until("the second one is over", async () => {
-      const { schedules } = await rpc.call<{ schedules: Json[] }>("get_scheduled_recordings", { all: true });
-      return schedules[0]?.status === "completed" && schedules.length === 3 ? schedules : undefined;
-    });
+    await latestIs("recording");
+    await rpc.call("stop_recording", { device: "camera100" });
+    const over = await latestIs("completed");
     expect(over.map(({ status }) => status)).toEqual(["completed", "missed", "completed"]);
     expect(over[1]).toMatchObject({ files: [], reason: "The hub was not running at that time." });
     expect(over[0]?.files).toHaveLength(1);
@@ -149,11 +159,10 @@ describe("the management of a hub", () => {
 
   it("begins recordings early by the pre-roll of the camera", async () => {
     await rpc.call("set_camera_settings", { device: "camera100", pre_roll: 2 });
-    await until("the capture is warm", async () => {
-      const status = await rpc.call<{ metadata: Json }>("get_camera_status", { device: "camera100" });
-      return status.metadata.capture_state === "live";
+    await until("two seconds of frames and a group of pictures are there", async () => {
+      const metrics = await (await hub.fetch("/metrics")).text();
+      return Number(/^ocelli_camera_ring_seconds\{camera="camera100"\} (.*)$/m.exec(metrics)?.[1]) > 3;
     });
-    await new Promise((resolve) => setTimeout(resolve, 2500));
     const askedAt = Date.now();
     const { filename } = await rpc.call("start_recording", { device: "camera100" });
     await rpc.call("stop_recording", { device: "camera100" });

@@ -174,7 +174,8 @@ describe("Transcode", () => {
     await readVideo(lease.cursor, 5);
     const pid = transcode.stats().pid ?? 0;
     process.kill(pid, "SIGSTOP");
-    await clock.sleep(1200);
+    const { framesTotal } = camera.stats();
+    while (camera.stats().framesTotal < framesTotal + 30) await clock.sleep(20);
     process.kill(pid, "SIGCONT");
     const frames = await readVideo(lease.cursor, 60);
     const last = frames.at(-1);

@@ -36,6 +36,10 @@ async function untilGone(pid: number): Promise<void> {
   }
 }
 
+function bytesWritten(pid: number): number {
+  return Number(/^wchar: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, "utf8"))?.[1]);
+}
+
 const live = ["-re", "-f", "lavfi", "-i", "anullsrc", "-f", "s16le", "pipe:1"];
 
 describe("spawnFfmpeg", () => {
@@ -65,7 +69,8 @@ describe("spawnFfmpeg", () => {
 
   it("settles although nobody reads the output", async () => {
     const child = spawnFfmpeg({ clock, args: ["-f", "lavfi", "-i", "anullsrc", "-f", "s16le", "pipe:1"] });
-    await clock.sleep(300);
+    // What a pipe holds.
+    while (bytesWritten(child.pid ?? 0) < 65_536) await clock.sleep(20);
     child.kill();
     expect(await child.exited).toMatchObject({ signal: "SIGKILL" });
   });

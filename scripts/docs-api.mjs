@@ -1,2 +1,0 @@
-// The older name of `npm run docs`.
-import "./docs.mjs";
