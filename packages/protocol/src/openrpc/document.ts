@@ -17,8 +17,8 @@ import {
 import { errorWords } from "./error-words.ts";
 import { exampleResult } from "./example-result.ts";
 import { type JsonSchema, schemaOfInput, schemaOfOutput } from "./json-schema.ts";
+import { methodWords } from "./method-words.ts";
 import { notificationWords } from "./notification-words.ts";
-import { methodWords } from "./words.ts";
 
 export type ContentDescriptor = {
   readonly name: string;
@@ -206,7 +206,7 @@ function wordsOf(name: MethodName): AnyWords {
 
 /** What the document lacks, in words for whoever added a method; empty when it is complete. */
 export function missingWords(): string[] {
-  const where = "in packages/protocol/src/openrpc/words.ts, then run: npm run docs";
+  const where = "in packages/protocol/src/openrpc/words, then run: npm run docs";
   return methodNames.flatMap((name) => {
     const { summary, params = {}, example = {} } = wordsOf(name);
     const shape = Object.entries(methodOf(name).params.shape);

@@ -1,4 +1,4 @@
 export * from "./document.ts";
 export { errorWords } from "./error-words.ts";
 export { type JsonSchema, schemaOfInput, schemaOfOutput } from "./json-schema.ts";
-export { type MethodWords, methodWords } from "./words.ts";
+export { methodWords } from "./method-words.ts";
