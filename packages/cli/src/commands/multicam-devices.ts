@@ -6,6 +6,7 @@ import {
   MultiCamController,
   type MultiCamDevice,
   MultiCamError,
+  nameOfDevice,
 } from "@ocelli/client/node";
 import { messageOf, OcelliError } from "@ocelli/protocol";
 import type { Command } from "commander";
@@ -102,7 +103,8 @@ export function printResults<T>(
     );
   else
     for (const result of results)
-      if (result.ok) io.out(`${nameOf(result.device)}: ${harmless(text(result.value, result.device))}\n`);
+      if (result.ok)
+        io.out(`${nameOfDevice(result.device)}: ${harmless(text(result.value, result.device))}\n`);
   const failed = results.flatMap((result) => (result.ok ? [] : [result.error]));
   const [first, ...others] = failed;
   if (first === undefined) return;
@@ -118,10 +120,6 @@ function asJson<T>(
   const device = { host, port, device_id: deviceId ?? null };
   if (result.ok) return { ...device, ok: true, ...shape(result.value, result.device) };
   return { ...device, ok: false, error: { code: codeIn(result.error), message: messageOf(result.error) } };
-}
-
-export function nameOf({ host, port, name }: MultiCamDevice): string {
-  return name === `${host}:${port}` ? name : `${name} (${host}:${port})`;
 }
 
 function codeIn(error: Error): string {

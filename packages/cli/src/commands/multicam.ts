@@ -1,5 +1,5 @@
 /** `ocelli multicam discover | status | start | stop | files | download | upload`: devices driven from here, without a hub */
-import { MultiCamController, type MultiCamDevice, type Transferred } from "@ocelli/client/node";
+import { MultiCamController, type MultiCamDevice, nameOfDevice, type Transferred } from "@ocelli/client/node";
 import { OcelliError } from "@ocelli/protocol";
 import { readTimestampUs } from "@ocelli/protocol/camera-service";
 import type { FileMetadata, StatusResponse } from "@ocelli/protocol/multicam";
@@ -9,14 +9,7 @@ import type { Io } from "../io.ts";
 import { ProgressLine } from "../progress.ts";
 import { durationOf } from "../times.ts";
 import { bytesText, countText, harmless, spanText, table, timeText } from "../words.ts";
-import {
-  type DeviceOptions,
-  deviceHelp,
-  listOption,
-  nameOf,
-  printResults,
-  withDevices,
-} from "./multicam-devices.ts";
+import { type DeviceOptions, deviceHelp, listOption, printResults, withDevices } from "./multicam-devices.ts";
 
 interface StartOptions extends DeviceOptions {
   readonly at?: string;
@@ -81,7 +74,7 @@ export function addMulticam(program: Command, io: Io): void {
   many("files", "list the files of devices, newest first").action(
     (devices: string[], options: DeviceOptions, command: Command) =>
       withDevices(devices, options, command, io, async (controller, output) => {
-        const results = await eachDevice(controller, (id) => controller.listFiles(id, { signal: io.signal }));
+        const results = await controller.each(({ id }) => controller.listFiles(id, { signal: io.signal }));
         printResults(
           results,
           output,
@@ -101,9 +94,11 @@ export function addMulticam(program: Command, io: Io): void {
     .action((devices: string[], options: DownloadOptions, command: Command) =>
       withDevices(devices, options, command, io, async (controller, output) => {
         const progress = new ProgressLine(io);
-        const results = await eachDevice(controller, (id, { name }) =>
-          download(controller, id, options, io, (bytes, total) => progress.bytes(name, bytes, total)),
-        ).finally(() => progress.end());
+        const results = await controller
+          .each(({ id, name }) =>
+            download(controller, id, options, io, (bytes, total) => progress.bytes(name, bytes, total)),
+          )
+          .finally(() => progress.end());
         printResults(
           results,
           output,
@@ -120,7 +115,7 @@ export function addMulticam(program: Command, io: Io): void {
     .argument("<url>", "presigned address to put it to")
     .action((device: string, file: string, uploadUrl: string, _options, command: Command) =>
       withDevices([device], {}, command, io, async (controller, output) => {
-        const results = await eachDevice(controller, (id) =>
+        const results = await controller.each(({ id }) =>
           controller.uploadToCloud(
             id,
             { fileId: file, fileName: file },
@@ -182,30 +177,8 @@ async function download(
   }
   const [newest] = await controller.listFiles(id, { signal });
   if (newest === undefined)
-    throw new OcelliError("file_not_found", `${nameOf(controller.device(id))} has no file.`);
+    throw new OcelliError("file_not_found", `${nameOfDevice(controller.device(id))} has no file.`);
   return controller.download(id, newest, { folder, signal, onProgress });
-}
-
-/** As the controller does with its own commands: side by side, none hidden by another. */
-function eachDevice<T>(
-  controller: MultiCamController,
-  work: (id: string, device: MultiCamDevice) => Promise<T>,
-) {
-  return Promise.all(
-    controller.devices.map(async (device) => {
-      try {
-        const value = await work(device.id, device);
-        return { device: controller.device(device.id), ok: true as const, value };
-      } catch (error) {
-        const known = controller.device(device.id);
-        return {
-          device: known,
-          ok: false as const,
-          error: error instanceof Error ? error : new Error(String(error)),
-        };
-      }
-    }),
-  );
 }
 
 /** Unix seconds by this machine's clock, as devices that ask the same time servers have it. */
@@ -254,7 +227,7 @@ function fileFacts({ fileId, fileName, fileSize, creationDate }: FileMetadata) {
 function fileRow(device: MultiCamDevice, file: FileMetadata): string[] {
   const ago = Date.now() / 1000 - file.creationDate;
   return [
-    nameOf(device),
+    nameOfDevice(device),
     harmless(file.fileName ?? file.fileId ?? "-"),
     bytesText(file.fileSize),
     `${spanText(ago)} ago`,

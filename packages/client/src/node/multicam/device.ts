@@ -57,6 +57,11 @@ export function newDevice(address: DeviceAddress, origin: MultiCamDevice["origin
   };
 }
 
+/** As messages name it: with its address. */
+export function nameOfDevice({ name, host, port }: MultiCamDevice): string {
+  return name === `${host}:${port}` ? name : `${name} (${host}:${port})`;
+}
+
 /** An mDNS instance name as controllers show it. */
 function displayName(name: string): string {
   return name.startsWith(INSTANCE_PREFIX) ? name.slice(INSTANCE_PREFIX.length) : name;

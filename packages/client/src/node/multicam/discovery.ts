@@ -13,11 +13,17 @@ export interface DiscoveryOptions {
 /** More answers than any fleet has devices. */
 const maxFound = 10_000;
 
-/** @throws MultiCamError `unreachable` where multicast is not possible; the signal's reason */
-export async function discoverDevices(options: DiscoveryOptions = {}): Promise<readonly DeviceAddress[]> {
+/**
+ * @param onFound told of each as it answers, and of none twice
+ * @throws MultiCamError `unreachable` where multicast is not possible; the signal's reason
+ */
+export async function discoverDevices(
+  options: DiscoveryOptions,
+  onFound: (address: DeviceAddress) => void,
+): Promise<void> {
   // Not loaded by those who never look for devices.
   const { default: Bonjour } = await import("bonjour-service");
-  const found = new Map<string, DeviceAddress>();
+  const found = new Set<string>();
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => undefined);
   // These are of multicast-dns below it, and not in its types. Bound to an address, a socket gets no multicast.
@@ -31,12 +37,13 @@ export async function discoverDevices(options: DiscoveryOptions = {}): Promise<r
   try {
     const browser = bonjour.find({ type: "multicam", protocol: "tcp" }, (service: Service) => {
       const address = addressOf(service);
-      if (address !== undefined && found.size < maxFound) found.set(service.name, address);
+      if (address === undefined || found.has(service.name) || found.size >= maxFound) return;
+      found.add(service.name);
+      onFound(address);
     });
     browser.update();
     await Promise.race([sleep(options.seconds ?? 5, options.signal), failed.promise]);
     browser.stop();
-    return [...found.values()];
   } finally {
     await new Promise<void>((resolve) => bonjour.destroy(() => resolve()));
   }

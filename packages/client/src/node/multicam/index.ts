@@ -1,17 +1,17 @@
 /** MultiCam from the controller's side. */
-export {
-  type CallOptions as MultiCamCallOptions,
-  type DeviceResult,
-  type DownloadOptions as MultiCamDownloadOptions,
-  type ManyOptions,
-  MultiCamController,
-  type MultiCamControllerOptions,
-  type StartOptions,
-  type StoppedFile,
-  type Uploads,
-} from "./controller.ts";
-export type { DeviceAddress, MultiCamDevice } from "./device.ts";
+export { MultiCamController } from "./controller.ts";
+export { type DeviceAddress, type MultiCamDevice, nameOfDevice } from "./device.ts";
 export { MultiCamError, type MultiCamErrorCode } from "./errors.ts";
+export type {
+  CallOptions as MultiCamCallOptions,
+  DeviceResult,
+  DownloadOptions as MultiCamDownloadOptions,
+  ManyOptions,
+  MultiCamControllerOptions,
+  StartOptions,
+  StoppedFile,
+  Uploads,
+} from "./options.ts";
 export {
   MultiCamSession,
   type SessionDownloadOptions,

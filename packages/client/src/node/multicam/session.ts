@@ -6,15 +6,10 @@ import { randomUUID } from "node:crypto";
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { StatusResponse } from "@ocelli/protocol/multicam";
-import type {
-  DeviceResult,
-  ManyOptions,
-  MultiCamController,
-  StartOptions,
-  StoppedFile,
-} from "./controller.ts";
+import type { MultiCamController } from "./controller.ts";
 import type { MultiCamDevice } from "./device.ts";
 import { MultiCamError } from "./errors.ts";
+import type { DeviceResult, ManyOptions, StartOptions, StoppedFile } from "./options.ts";
 import type { Transferred } from "./transfer.ts";
 
 export interface SessionOptions {
@@ -103,22 +98,20 @@ export class MultiCamSession {
    */
   async download(options: SessionDownloadOptions = {}): Promise<readonly DeviceResult<Transferred>[]> {
     const { signal, onProgress } = options;
-    const wanted = [...this.#stopped].filter(([id]) => !this.#files.has(id));
-    const results = await Promise.all(
-      wanted.map(async ([id, file]): Promise<DeviceResult<Transferred>> => {
-        const device = this.#controller.device(id);
-        try {
-          const value = await this.#controller.download(id, file, {
-            folder: this.folder,
-            signal,
-            onProgress: (bytes, total) => onProgress?.(device, bytes, total),
-          });
-          this.#files.set(id, basename(value.path));
-          return { device, ok: true, value };
-        } catch (error) {
-          return { device, ok: false, error: error instanceof Error ? error : new Error(String(error)) };
-        }
-      }),
+    const devices = [...this.#stopped.keys()].filter((id) => !this.#files.has(id));
+    const results = await this.#controller.each(
+      async (device) => {
+        const file = this.#stopped.get(device.id);
+        if (file === undefined) throw new MultiCamError("unknown_device", `${device.name} has not stopped`);
+        const fetched = await this.#controller.download(device.id, file, {
+          folder: this.folder,
+          signal,
+          onProgress: (bytes, total) => onProgress?.(device, bytes, total),
+        });
+        this.#files.set(device.id, basename(fetched.path));
+        return fetched;
+      },
+      { devices },
     );
     await this.save();
     signal?.throwIfAborted();
