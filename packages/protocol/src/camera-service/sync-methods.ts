@@ -79,7 +79,7 @@ export const syncReportSchema = z.looseObject({
       member: z.string(),
       files: z.array(z.string()),
       /** Where the times of its frames come from. */
-      time_source: z.enum(["kernel", "arrival", "declared", "unknown"]),
+      time_source: z.enum(["kernel", "arrival", "file", "declared", "unknown"]),
       first_frame_at_us: count.nullable(),
       start_error_ms: millis,
       /** As the camera really gave them, holes left out. */

@@ -88,8 +88,11 @@ export interface MemberReport {
   readonly name: string;
   readonly kind: SyncMember["kind"];
   readonly files: readonly string[];
-  /** How its frames got their times: stamped by the kernel, by their arrival, or told by nobody. */
-  readonly timeSource: "kernel" | "arrival" | "declared" | "unknown";
+  /**
+   * How its frames got their times: stamped by the kernel, by their arrival, from the file of another hub (made times of
+   * this one as well as can be told), or told by nobody.
+   */
+  readonly timeSource: "kernel" | "arrival" | "file" | "declared" | "unknown";
   /** Epoch microseconds of the first frame. */
   readonly firstFrameAtUs: number | undefined;
   /** First frame after T0. */

@@ -12,6 +12,8 @@ import { copyArgs, encodeArgs, joinList } from "./align-args.ts";
 import { encoderThreads, type FfmpegParts, runFfmpegWork } from "./align-ffmpeg.ts";
 import type { MemberReport } from "./contract.ts";
 import { type Cut, planCut, type TimedFrame } from "./cut-plan.ts";
+import { deviceClock } from "./device-clock.ts";
+import { isTimed } from "./member-report.ts";
 
 export interface CutParts extends FfmpegParts {
   readonly library: Library;
@@ -30,13 +32,15 @@ export async function planMemberCut(
   common: { readonly fromUs: number; readonly toUs: number },
   { library, frames }: CutParts,
 ): Promise<MemberCut | string> {
-  if (member.timeSource !== "kernel" && member.timeSource !== "arrival")
+  if (!isTimed(member)) {
     return (
       (member.timeSource === "unknown" ? member.notes[0] : undefined) ?? "its file holds no capture times"
     );
+  }
+  const shiftUs = deviceClock(member)?.shiftUs ?? 0;
   const all = member.files.map((file) => library.get("recording", file));
   const cut = await planCut(
-    all.map(({ path }) => frames(path)),
+    all.map(({ path }) => shifted(frames(path), shiftUs)),
     common.fromUs,
     common.toUs,
   );
@@ -49,6 +53,10 @@ export async function planMemberCut(
     return `its files cannot be joined: ${entry.filename} is ${entry.codec} ${entry.resolution}, ${other.filename} ${other.codec} ${other.resolution}`;
   }
   return { ...cut, entries: [entry, ...others] };
+}
+
+async function* shifted(frames: AsyncIterable<TimedFrame>, shiftUs: number): AsyncGenerator<TimedFrame> {
+  for await (const frame of frames) yield { ...frame, capturedAtUs: frame.capturedAtUs + shiftUs };
 }
 
 /**

@@ -1,5 +1,6 @@
 /** What is to be said of a session in words: what is bad is out of tolerance, the rest is good to know. Pure. */
 import type { MemberReport, SyncSession } from "./contract.ts";
+import { deviceClock } from "./device-clock.ts";
 
 /** Members stopped by hand end not quite together. */
 const earlyEndMs = 500;
@@ -19,7 +20,7 @@ export function judge(
 ): Finding[] {
   const findings: Finding[] = [];
   for (const member of members) {
-    const { key, startErrorMs, framesDropped, timeSource } = member;
+    const { key, startErrorMs, framesDropped, timeSource, uncertaintyMs: uncertainMs = 0 } = member;
     const { state, armedAtUs = 0 } = session.members.find((one) => one.key === key) ?? {};
     const lateMs = (armedAtUs - session.startAtUs) / 1000;
     if (lateMs > 0) {
@@ -37,16 +38,16 @@ export function judge(
       });
     } else if (startErrorMs === undefined) {
       findings.push({ bad: false, text: `${key} has no file whose times could be read` });
-    } else if (startErrorMs < 0) {
+    } else if (startErrorMs < -uncertainMs) {
       findings.push({ bad: true, text: `${key} began ${ms(-startErrorMs)} before the common instant` });
-    } else if (startErrorMs > Math.max(toleranceMs, member.frameIntervalMs ?? 0) + 0.5) {
+    } else if (startErrorMs > Math.max(toleranceMs, member.frameIntervalMs ?? 0) + 0.5 + uncertainMs) {
       findings.push({
         bad: true,
         text: `${key} began ${ms(startErrorMs)} after the common instant; ${ms(toleranceMs)} are allowed`,
       });
     }
     if (member.kind === "multicam" && startErrorMs !== undefined) {
-      findings.push({ bad: false, text: `${key} has times of its own clock${offText(member.declared)}` });
+      findings.push({ bad: false, text: `${key}: capture times from the file${offText(member)}` });
     }
     const rate = rateText(member);
     if (rate !== undefined) findings.push({ bad: false, text: rate });
@@ -92,11 +93,17 @@ function rateText({ key, interval, frameIntervalMs, nominalIntervalMs }: MemberR
   return `${key} gave ${real} frames a second; it was set to ${said}`;
 }
 
-/** By one answer: no more exact than half of what that took. */
-function offText({ clockOffset, roundTrip = 0 }: NonNullable<MemberReport["declared"]> = {}): string {
-  if (clockOffset === undefined) return "";
-  const [off, exact] = [Math.abs(clockOffset), roundTrip / 2].map((seconds) => ms(seconds * 1000));
-  return `, which was ${off} ${clockOffset < 0 ? "behind" : "ahead of"} the hub's, give or take ${exact}`;
+/** What became of the times of another clock. */
+function offText(member: MemberReport): string {
+  const { clockOffset } = member.declared ?? {};
+  const { shiftUs = 0, uncertaintyUs } = deviceClock(member) ?? {};
+  if (clockOffset === undefined || uncertaintyUs === undefined)
+    return ", by its own clock; how that stood against the hub's is not known";
+  const off = ms(Math.abs(clockOffset) * 1000);
+  const within = `give or take ${ms(uncertaintyUs / 1000)}`;
+  return shiftUs === 0
+    ? `; its clock agreed with the hub's, ${within}`
+    : `; its clock was ${off} ${clockOffset < 0 ? "behind" : "ahead of"} the hub's, which is taken out of them, ${within}`;
 }
 
 function ms(value: number): string {

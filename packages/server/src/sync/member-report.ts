@@ -2,6 +2,7 @@
 import { messageOf } from "@ocelli/protocol";
 import type { MediaEntry } from "../library/contract.ts";
 import type { MemberReport, SessionMember, SyncSession } from "./contract.ts";
+import { deviceClock } from "./device-clock.ts";
 import { type FrameFigures, FrameMeter } from "./measure.ts";
 
 export interface MemberParts {
@@ -24,13 +25,15 @@ export async function memberReport(
   const notes: string[] = member.error === undefined ? [] : [member.error];
   const entries: MediaEntry[] = [];
   const meter = new FrameMeter();
+  const clock = deviceClock({ kind: member.member.kind, declared: member.declared });
+  const shiftUs = clock?.shiftUs ?? 0;
   let timed = member.files.length > 0;
   for (const file of member.files) {
     parts.signal?.throwIfAborted();
     try {
       const entry = parts.entry(file);
       entries.push(entry);
-      for await (const time of parts.frameTimes(entry.path)) meter.add(time);
+      for await (const time of parts.frameTimes(entry.path)) meter.add(time + shiftUs);
     } catch (error) {
       parts.signal?.throwIfAborted();
       timed = false;
@@ -59,7 +62,7 @@ export async function memberReport(
   const frameIntervalMs = msOf(figures.intervalUs) ?? common.nominalIntervalMs;
   return {
     ...common,
-    timeSource: entry.timeSource,
+    timeSource: clock === undefined ? entry.timeSource : "file",
     firstFrameAtUs,
     startErrorMs,
     frameIntervalMs,
@@ -68,7 +71,9 @@ export async function memberReport(
     framesDropped: figures.missing,
     durationS: (lastFrameAtUs - firstFrameAtUs) / 1e6 + (frameIntervalMs ?? 0) / 1000,
     interval: intervalOf(figures),
-    uncertaintyMs: uncertaintyOf(session, member, entry.timeSource),
+    // Cameras of one hub share its clock; what a frame took to arrive is in no file.
+    uncertaintyMs:
+      clock === undefined ? (entry.timeSource === "kernel" ? 0 : undefined) : msOf(clock.uncertaintyUs),
     notes,
     curve: figures.curve.map((span) => ({
       fromMs: (span.fromUs - session.startAtUs) / 1000,
@@ -127,19 +132,7 @@ function untimed(
   };
 }
 
-/**
- * Cameras of one hub share its clock: frames stamped by the kernel compare exactly. What a frame took to arrive is
- * in no file. A device elsewhere has the uncertainty of both clocks.
- */
-function uncertaintyOf(
-  session: SyncSession,
-  member: SessionMember,
-  timeSource: MediaEntry["timeSource"],
-): number | undefined {
-  if (member.member.kind === "camera") return timeSource === "kernel" ? 0 : undefined;
-  const { uncertaintyUs } = session.clock;
-  const roundTrip = member.declared?.roundTrip;
-  return uncertaintyUs === undefined || roundTrip === undefined
-    ? undefined
-    : uncertaintyUs / 1000 + (roundTrip * 1000) / 2;
+/** Whether its frames have times. */
+export function isTimed({ timeSource }: Pick<MemberReport, "timeSource">): boolean {
+  return timeSource !== "declared" && timeSource !== "unknown";
 }

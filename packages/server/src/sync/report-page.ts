@@ -81,6 +81,7 @@ function fileNames({ files }: MemberReport): string[] {
 const sources: Readonly<Record<MemberReport["timeSource"], string>> = {
   kernel: "the kernel",
   arrival: "arrival",
+  file: "the device's file",
   declared: "declared",
   unknown: "–",
 };

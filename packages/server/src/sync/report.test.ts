@@ -170,17 +170,41 @@ describe("a report", () => {
     expect(report.skewMs).toBeUndefined();
   });
 
-  it("says of whose clock the times of a device are, when its file has some", async () => {
-    const device = member("10.0.0.7:8080", {
-      member: { kind: "multicam", host: "10.0.0.7", port: 8080 },
-      declared: { clockOffset: -0.0042, roundTrip: 0.003 },
+  it("makes times of another hub's clock its own, and says so", async () => {
+    const told = async (declared: SessionMember["declared"], firstUs: number) => {
+      const device = member("10.0.0.7:8080", {
+        member: { kind: "multicam", host: "10.0.0.7", port: 8080 },
+        declared,
+      });
+      const times = { "camera0.mp4": from(5000), "10.0.0.7:8080.mp4": from(firstUs) };
+      const { members, findings, skewMs } = await buildReport(
+        session([member("camera0"), device]),
+        files(times),
+      );
+      return { ...members[1], findings, skewMs };
+    };
+    expect(await told({ clockOffset: -0.0042, roundTrip: 0.003 }, 2000)).toMatchObject({
+      timeSource: "file",
+      startErrorMs: 6.2,
+      uncertaintyMs: 1.5,
+      skewMs: expect.closeTo(1.2, 6),
+      findings: [
+        "10.0.0.7:8080: capture times from the file; its clock was 4.2 ms behind the hub's, which is taken out of them, give or take 1.5 ms",
+      ],
     });
-    const times = { "camera0.mp4": from(5000), "10.0.0.7:8080.mp4": from(9000) };
-    const { findings, skewMs } = await buildReport(session([member("camera0"), device]), files(times));
-    expect(skewMs).toBe(4);
-    expect(findings).toEqual([
-      "10.0.0.7:8080 has times of its own clock, which was 4.2 ms behind the hub's, give or take 1.5 ms",
-    ]);
+    // The answer took longer than what it tells of.
+    expect(await told({ clockOffset: 0.001, roundTrip: 0.004 }, 9000)).toMatchObject({
+      startErrorMs: 9,
+      uncertaintyMs: 3,
+      findings: [
+        "10.0.0.7:8080: capture times from the file; its clock agreed with the hub's, give or take 3.0 ms",
+      ],
+    });
+    // That it began too early is only said when it is known.
+    const ahead = { clockOffset: 0.01, roundTrip: 0.004 };
+    expect((await told(ahead, 9000)).findings.join()).not.toContain("before the common instant");
+    expect((await told(ahead, 7000)).findings.join()).toContain("began 3.0 ms before the common instant");
+    expect((await told({}, 9000)).findings.join()).toContain("how that stood against the hub's is not known");
   });
 
   it("does not call in sync what it could not look at", async () => {

@@ -4,7 +4,7 @@
  */
 import type { MemberReport, SyncReport, SyncSession } from "./contract.ts";
 import { judge } from "./findings.ts";
-import { type MemberParts, memberReport } from "./member-report.ts";
+import { isTimed, type MemberParts, memberReport } from "./member-report.ts";
 
 export interface ReportParts extends MemberParts {
   readonly nowUs: () => number;
@@ -13,7 +13,7 @@ export interface ReportParts extends MemberParts {
 export async function buildReport(session: SyncSession, parts: ReportParts): Promise<SyncReport> {
   const members: MemberReport[] = [];
   for (const member of session.members) members.push(await memberReport(session, member, parts));
-  const timed = members.filter((one) => one.timeSource === "kernel" || one.timeSource === "arrival");
+  const timed = members.filter(isTimed);
   const firsts = timed.flatMap((one) => (one.firstFrameAtUs === undefined ? [] : [one.firstFrameAtUs]));
   const skewMs = firsts.length < 2 ? undefined : (Math.max(...firsts) - Math.min(...firsts)) / 1000;
   const slowest = Math.max(0, ...timed.map((one) => one.frameIntervalMs ?? 0));
