@@ -119,6 +119,7 @@ export class DeviceCapture extends OnDemandSource {
     const timing = runTiming({
       timeSource: input.timeSource,
       times: input.times ?? "stream",
+      ...(input.keptBack === undefined ? {} : { keptBack: input.keptBack }),
       afterUs: this.#publisher.newestDecodeUs,
       skewUs: this.#skewUs,
       nominalIntervalUs: intervalUs,

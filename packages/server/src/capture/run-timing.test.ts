@@ -68,6 +68,28 @@ describe("runTiming", () => {
     expect(given[0]?.capturedAtMonoUs).toBe(8_999_960_000);
   });
 
+  it("takes as many frames for the arrival of one as ffmpeg keeps back, by codec and whatever else is in the session", () => {
+    const audio = { kind: "audio", id: 2, codec: "aac", codecString: "mp4a.40.2" } as const;
+    const withAudio = {
+      ...init,
+      tracks: [track, { ...audio, channels: 1, sampleRate: 8000, timescale: 8000 }],
+    };
+    const late = (keptBack: RunTimingOptions["keptBack"], more: Partial<RawFrame> = {}): Set<number> => {
+      const run = timing(keptBack === undefined ? {} : { keptBack });
+      const leaves = [0, 1, 2, 3, 4, 5, 6, 7].map((i) => ({ ...raw(i * 40_000), ...more, i }));
+      const given = leaves.flatMap((frame) => run.add(frame, 9_000_000_000 + frame.i * 40_000));
+      expect(given.map(({ frame }) => frame.ptsUs)).toEqual(leaves.map(({ ptsUs }) => ptsUs));
+      return new Set(
+        given.map(({ frame, capturedAtMonoUs }) => 9_000_000_000 + frame.ptsUs - capturedAtMonoUs),
+      );
+    };
+    // Frame i leaves ffmpeg at i * 40 ms; it came as many frames earlier as were kept back.
+    expect(late(undefined)).toEqual(new Set([40_000]));
+    expect(late({ h264: 2 })).toEqual(new Set([120_000]));
+    expect(late({ hevc: 2 })).toEqual(new Set([40_000]));
+    expect(late({ h264: 2 }, { init: withAudio })).toEqual(new Set([80_000]));
+  });
+
   it("keeps the order of B-frames and times them by their presentation", () => {
     const run = timing();
     // I0 P3 B1 B2 P6 B4 B5: sent in decode order.

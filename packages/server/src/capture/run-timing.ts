@@ -5,12 +5,14 @@
  * - *stream*: the stream's own times plus one constant of the run; capture time by least-delayed arrival.
  * - *receive*: the stream has no times worth keeping: media time is the time of arrival.
  *
- * ffmpeg hands a frame over when the next one reaches it, so the arrival of a frame is the moment the
- * fragment *before* it came. Where there is audio too, a frame of either track may push the other's out, and
- * only the moment a fragment came itself is sure: a few ms late at worst, and never early.
+ * ffmpeg hands a frame over when the next one reaches its muxer, so the arrival of a frame is the moment the
+ * fragment *before* it came, or one before that for each frame it keeps back ahead of the muxer. Where there is audio
+ * too, a frame of either track may push the other's out of the muxer, and that one frame cannot be counted on: a few
+ * ms late at worst, and never early.
  */
 import { OcelliError } from "@ocelli/protocol";
 import { ArrivalClock } from "../clock/arrival-clock.ts";
+import type { CaptureInput } from "../devices/device.ts";
 import type { RawFrame } from "../media/fragment-parser.ts";
 
 /** A frame and where it belongs. */
@@ -43,6 +45,8 @@ export interface RunTiming {
 export interface RunTimingOptions {
   readonly timeSource: "kernel" | "arrival";
   readonly times: "stream" | "receive";
+  /** See `CaptureInput`. Default none. */
+  readonly keptBack?: CaptureInput["keptBack"];
   /** Media times of this run begin above this one: the newest decode time of the run before. */
   readonly afterUs: number;
   /**
@@ -109,14 +113,16 @@ class StreamTiming implements RunTiming {
   /** What the clock said when the offset was chosen. */
   #startUs: number | undefined;
   #offsetUs: number | undefined;
-  #previousArrivalUs: number | undefined;
-  #previousOnTime = false;
+  readonly #keptBack: NonNullable<CaptureInput["keptBack"]>;
+  /** When the newest fragments with pictures came, and whether that is known; no more than are of use. */
+  #arrivals: { readonly atUs: number; readonly known: boolean }[] = [];
   #held: { readonly frame: RawFrame; readonly receivedAtMonoUs: number }[] = [];
 
   constructor(options: RunTimingOptions) {
     this.#afterUs = options.afterUs;
     this.#jumpUs = options.jumpUs ?? 15_000_000;
     this.#earlierSkewUs = options.skewUs ?? 0;
+    this.#keptBack = options.keptBack ?? {};
   }
 
   get skewUs(): number {
@@ -124,20 +130,12 @@ class StreamTiming implements RunTiming {
   }
 
   add(frame: RawFrame, receivedAtMonoUs: number, onTime = true): TimedFrame[] {
-    const alone = frame.init.tracks.length === 1;
-    const arrivedUs = alone ? this.#previousArrivalUs : receivedAtMonoUs;
-    const arrivalKnown = alone ? this.#previousOnTime : onTime;
-    this.#previousArrivalUs = receivedAtMonoUs;
-    this.#previousOnTime = onTime;
-    if (arrivedUs !== undefined && frame.track.kind === "video") {
-      const deviation = this.#clock.deviationUs(frame.ptsUs, arrivedUs);
-      if (Math.abs(deviation) > this.#jumpUs) {
-        throw new OcelliError(
-          "capture_failed",
-          `the stream's timestamps jumped by ${(-deviation / 1e6).toFixed(1)} s against the clock`,
-        );
-      }
-      if (arrivalKnown) this.#clock.arrived(frame.ptsUs, arrivedUs);
+    if (frame.track.kind === "video") {
+      const alone = frame.init.tracks.length === 1;
+      const back = (this.#keptBack[frame.track.codec] ?? 0) + (alone ? 1 : 0);
+      this.#arrivals.push({ atUs: receivedAtMonoUs, known: onTime });
+      const arrival = this.#arrivals.length > back ? this.#arrivals.shift() : undefined;
+      if (arrival !== undefined) this.#arrived(frame, arrival.atUs, arrival.known);
     }
     this.#held.push({ frame, receivedAtMonoUs });
     if (!this.#clock.settled && this.#held.length < maxHeld) return [];
@@ -151,6 +149,18 @@ class StreamTiming implements RunTiming {
       capturedAtMonoUs: this.#clock.toMonoUs(frame.ptsUs),
       receivedAtMonoUs,
     }));
+  }
+
+  /** @param known whether the time is that of its arrival, and not of a later look */
+  #arrived(frame: RawFrame, atUs: number, known: boolean): void {
+    const deviation = this.#clock.deviationUs(frame.ptsUs, atUs);
+    if (Math.abs(deviation) > this.#jumpUs) {
+      throw new OcelliError(
+        "capture_failed",
+        `the stream's timestamps jumped by ${(-deviation / 1e6).toFixed(1)} s against the clock`,
+      );
+    }
+    if (known) this.#clock.arrived(frame.ptsUs, atUs);
   }
 
   /** Media time as near to CLOCK_MONOTONIC as can be told now and the run before allows, but never back into that one. */

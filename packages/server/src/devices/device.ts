@@ -72,6 +72,12 @@ export interface CaptureInput {
    * arrives, so a frame's own arrival is the receive time of the fragment *before* it. Such streams have no B-frames.
    */
   readonly times?: "stream" | "receive";
+  /**
+   * Frames that ffmpeg takes in and keeps back before the muxer (which keeps one more), by codec: a frame has come when the
+   * fragment that many, and the muxer's one, before it leaves. Too few make capture times late by a frame interval each; too
+   * many would make them early. Default none.
+   */
+  readonly keptBack?: Readonly<Partial<Record<VideoCodec, number>>>;
   /** Strings of `args` to be masked in everything logged or thrown (passwords of URLs). */
   readonly secrets?: readonly string[];
   /** Audio of the input is taken along by stream copy where MP4 can hold it. */

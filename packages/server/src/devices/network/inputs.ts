@@ -22,6 +22,12 @@ const mendTimes = (() => {
   return `setts=pts='${pts}':dts='${dts}'`;
 })();
 
+/**
+ * `setts` looks one packet ahead. The parser of H.264 and HEVC, which RTP hands over in pieces, knows the end of a frame by the
+ * beginning of the next; JPEG comes whole.
+ */
+const keptBack = { h264: 2, hevc: 2, mjpeg: 1 };
+
 export function rtspInput(url: string, options: RtspOptions): CaptureInput {
   return {
     args: [
@@ -47,6 +53,7 @@ export function rtspInput(url: string, options: RtspOptions): CaptureInput {
     ],
     video: "copy",
     timeSource: "arrival",
+    keptBack,
     secrets: secretsOf(url),
     audio: options.audio,
   };
