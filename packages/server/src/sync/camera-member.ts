@@ -5,9 +5,10 @@ import type { Library, Sidecar } from "../library/contract.ts";
 import type { Recordings } from "../recording/contract.ts";
 import type { SessionMember, SyncSession } from "./contract.ts";
 import type { MemberChange, MemberDriver } from "./members.ts";
+import { trueStartUs } from "./session-clock.ts";
 
 export function cameraDriver(
-  recordings: Pick<Recordings, "start" | "stop" | "activeOf">,
+  recordings: Pick<Recordings, "start" | "rearm" | "stop" | "activeOf">,
   library: Pick<Library, "get">,
 ): MemberDriver {
   return {
@@ -32,6 +33,10 @@ export function cameraDriver(
         ...(session.durationS === undefined ? {} : { durationS: session.durationS }),
       });
       return { state: "armed", recordingId: view.id };
+    },
+    rearm({ startAtUs }, { recordingId }) {
+      // One that has begun already is told by its first frame.
+      if (recordingId !== undefined) recordings.rearm(recordingId, startAtUs);
     },
     async stop(_session, member) {
       if (member.recordingId === undefined) return {};
@@ -76,9 +81,12 @@ export function outcomeOf(recording: RecordingView, error?: string): MemberChang
   return { state: "failed", files, error: error ?? reason };
 }
 
-/** Same beginning for all files of a session, so that a folder sorted by name keeps them together. */
+/**
+ * Same beginning for all files of a session, so that a folder sorted by name keeps them together; of true time, which
+ * stays the same when the clock is set.
+ */
 export function fileStem(session: SyncSession, member: Pick<SessionMember, "key">): string {
-  const at = new Date(session.startAtUs / 1000)
+  const at = new Date(trueStartUs(session) / 1000)
     .toISOString()
     .replaceAll(/[-:]/g, "")
     .replace(/\.\d+Z$/, "Z");

@@ -56,26 +56,41 @@ const sessionMemberSchema = z.object({
 });
 export type SessionMember = Readonly<z.output<typeof sessionMemberSchema>>;
 
+/** The hub's clock, or what is known of its error, changed before or while the session recorded. */
+const clockChangeSchema = z.object({
+  /** By the clock as it was afterwards. */
+  atUs: z.number(),
+  /** How far the clock was set ahead. */
+  stepUs: z.number(),
+  /** How far the hub's idea of true time moved ahead; only told while the session waits. */
+  correctionUs: z.number(),
+  /** From then to T0; negative when it had passed. */
+  untilStartUs: z.number(),
+});
+export type ClockChange = Readonly<z.output<typeof clockChangeSchema>>;
+
 const sessionSchema = z.object({
   id: z.string(),
   groupId: z.string(),
   /** As it was then. */
   groupName: z.string().exactOptional(),
   name: z.string(),
-  /** T0: every member's first frame is the first one captured at or after it. */
+  /** T0 by the hub's clock: every member's first frame is the first one captured at or after it. */
   startAtUs: z.number(),
   durationS: z.number().exactOptional(),
   toleranceMs: z.number().exactOptional(),
   state: z.enum(["armed", "recording", "completed", "failed"]),
   createdAtUs: z.number(),
   endedAtUs: z.number().exactOptional(),
-  /** How right the hub's clock was when the session began. */
+  /** How right the hub's clock was when the session began, or `startAtUs` was reckoned anew. */
   clock: z.object({
     synchronised: z.boolean(),
     source: z.enum(["sntp", "chrony", "ntpd", "timesyncd", "ptp", "kernel", "none"]),
     offsetUs: z.number(),
     uncertaintyUs: z.number().optional(),
   }),
+  /** The newest ones. */
+  clockChanges: z.array(clockChangeSchema).exactOptional(),
   members: z.array(sessionMemberSchema),
 });
 export type SyncSession = Readonly<z.output<typeof sessionSchema>>;

@@ -13,6 +13,8 @@ export function deviceDriverWhenNeeded(options: DeviceDriverOptions): ClosableDr
   };
   return {
     arm: async (session, member, signal) => (await driver()).arm(session, member, signal),
+    // It has been told true time, which has not changed.
+    rearm: () => undefined,
     // What a device has done meanwhile it tells when it is stopped.
     resume: () => ({}),
     stop: async (session, member) => (await driver()).stop(session, member),

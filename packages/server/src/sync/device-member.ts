@@ -9,6 +9,7 @@ import { fileStem, syncFacts } from "./camera-member.ts";
 import type { SessionMember, SyncSession } from "./contract.ts";
 import { type ImportParts, importFile } from "./import-file.ts";
 import type { MemberChange, MemberDriver } from "./members.ts";
+import { trueStartUs } from "./session-clock.ts";
 
 /** A device has at least so long to accept its start, and is given up so long before the common instant. */
 const shortestArmMs = 2000;
@@ -48,7 +49,7 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
       }
       const { clockOffset, roundTrip, deviceId } = controller.device(id);
       // Devices start by true time, which the hub's clock may be off from.
-      const at = (session.startAtUs + clockSync.state.offsetUs) / 1e6;
+      const at = trueStartUs(session) / 1e6;
       try {
         settled((await controller.startRecording({ at, devices: [id], signal })).results[0]);
       } catch (error) {
@@ -66,6 +67,9 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
     },
 
     resume: () => ({}),
+
+    // It has been told true time, which has not changed.
+    rearm: () => undefined,
 
     async stop(session, member) {
       const id = idOf(member);

@@ -1,6 +1,7 @@
 /** What is to be said of a session in words: what is bad is out of tolerance, the rest is good to know. Pure. */
 import type { MemberReport, SyncSession } from "./contract.ts";
 import { deviceClock } from "./device-clock.ts";
+import { clockFindings } from "./session-clock.ts";
 
 /** Members stopped by hand end not quite together. */
 const earlyEndMs = 500;
@@ -81,6 +82,7 @@ export function judge(
       text: "the hub's clock was not synchronised: times compare within this hub, not with those of others",
     });
   }
+  findings.push(...clockFindings(session).map((text) => ({ bad: false, text })));
   return findings;
 }
 

@@ -9,6 +9,8 @@ export interface MemberDriver {
    * @throws OcelliError when it cannot take part
    */
   arm(session: SyncSession, member: SessionMember, signal: AbortSignal): Promise<MemberChange>;
+  /** The session's instant is another moment of the hub's clock now, though the same one of true time. Never throws. */
+  rearm(session: SyncSession, member: SessionMember): void;
   /** Ends it and brings its files in; never rejects. */
   stop(session: SyncSession, member: SessionMember): Promise<MemberChange>;
   /** What became of it while the hub was down; nothing when it goes on. Never throws. */

@@ -3,6 +3,7 @@ import pino from "pino";
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Cameras } from "../cameras/contract.ts";
 import { FakeClock } from "../clock/fake-clock.ts";
+import type { ClockState } from "../clock/sync/state.ts";
 import { EventBus } from "../events/bus.ts";
 import type { RecordingView } from "../events/catalogue.ts";
 import type { MediaEntry } from "../library/contract.ts";
@@ -61,6 +62,10 @@ const recordings = {
     calls.push(`start ${cameraId} at T0${(startAtUs ?? 0) - t0() >= 0 ? "+" : ""}${(startAtUs ?? 0) - t0()}`);
     return view(cameraId);
   },
+  rearm(recordingId: string, startAtUs: number) {
+    calls.push(`rearm ${recordingId} ${startAtUs - t0()}`);
+    return true;
+  },
   async stop(target: { cameraId: string } | { recordingId: string }) {
     const id = "recordingId" in target ? target.recordingId.slice(4) : target.cameraId;
     calls.push(`stop ${id}`);
@@ -86,6 +91,7 @@ const library = {
 /** A device that does as it is told. */
 const remote: MemberDriver = {
   resume: () => ({}),
+  rearm: () => void calls.push("device told again"),
   async arm(session) {
     if (broken.has("device")) throw new OcelliError("device_unreachable", "The device did not answer.");
     calls.push(`device armed at T0+${session.startAtUs - t0()}`);
@@ -100,6 +106,29 @@ const remote: MemberDriver = {
   },
 };
 
+/** Knows by how much the clock is wrong, also after a step of it. */
+class FakeClockSync {
+  state: ClockState = {
+    ...{ synchronised: true, source: "sntp", offsetUs: 0, uncertaintyUs: 500 },
+    ...{ servers: [], measuredAtUs: 0, reason: undefined },
+  };
+  readonly #listeners = new Set<(state: ClockState) => void>();
+
+  constructor({ onStep }: { onStep: FakeClock["onStep"] }) {
+    onStep((stepUs) => this.measure(this.state.offsetUs - stepUs));
+  }
+
+  measure(offsetUs: number): void {
+    this.state = { ...this.state, offsetUs };
+    for (const listener of this.#listeners) listener(this.state);
+  }
+  onChange(listener: (state: ClockState) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+}
+let clockSync: FakeClockSync;
+
 let begun = 0;
 const t0 = (): number => begun + 5e6;
 
@@ -109,12 +138,7 @@ function open(database = openDatabase(":memory:", syncMigrations)): SyncGroups {
     cameras,
     drivers: { camera: cameraDriver(recordings, library), multicam: remote },
     clock,
-    clockSync: {
-      state: {
-        ...{ synchronised: true, source: "kernel", offsetUs: 0, uncertaintyUs: 500 },
-        ...{ servers: [], measuredAtUs: 0, reason: undefined },
-      },
-    },
+    clockSync,
     bus,
     log,
   });
@@ -123,6 +147,7 @@ function open(database = openDatabase(":memory:", syncMigrations)): SyncGroups {
 
 beforeEach(() => {
   clock = new FakeClock();
+  clockSync = new FakeClockSync({ onStep: (listener) => clock.onStep(listener) });
   bus = new EventBus(log);
   calls = [];
   broken = new Set();
@@ -133,6 +158,120 @@ beforeEach(() => {
   activeName = undefined;
   begun = clock.wallUs();
   bus.on("sync.session", ({ session }) => told.push(session.state));
+});
+
+describe("a clock that changes while a session waits", () => {
+  /** Steps the wall clock, and nobody knows that it was wrong. */
+  const stepUnknown = (us: number): void => {
+    clockSync.state = { ...clockSync.state, offsetUs: clockSync.state.offsetUs + us };
+    clock.step(us);
+  };
+  const start = async (durationS = 10) => {
+    const groups = open();
+    groups.create({ name: "lab", members: [camera("camera0"), device] });
+    const { id } = await groups.begin({ group: "lab", durationS });
+    await clock.advanceAsync(1000);
+    return { groups, id };
+  };
+
+  it.each([3_600e6, -3_600e6])(
+    "by %i µs that are known starts and ends everybody at the moment that was meant",
+    async (stepUs) => {
+      const { groups, id } = await start();
+      clock.step(stepUs);
+      expect(calls).toContain(`rearm rec-camera0 ${stepUs}`);
+      expect(calls.filter((call) => call.startsWith("rearm"))).toHaveLength(1);
+      expect(groups.session(id)).toMatchObject({
+        startAtUs: t0() + stepUs,
+        clockChanges: [{ stepUs, correctionUs: 0, untilStartUs: 4e6 }],
+      });
+      expect(told.at(-1)).toBe("armed");
+      await clock.advanceAsync(13_999);
+      expect(calls).not.toContain("device stopped");
+      await clock.advanceAsync(2);
+      expect(calls).toContain("device stopped");
+    },
+  );
+
+  it("without a word moves what is meant with it, and the end too", async () => {
+    const { groups, id } = await start();
+    stepUnknown(3e6);
+    expect(calls.some((call) => call.startsWith("rearm"))).toBe(false);
+    expect(groups.session(id)).toMatchObject({
+      startAtUs: t0(),
+      clockChanges: [{ stepUs: 3e6, correctionUs: 3e6, untilStartUs: 1e6 }],
+    });
+    await clock.advanceAsync(10_999);
+    expect(calls).not.toContain("device stopped");
+    await clock.advanceAsync(2);
+    expect(calls).toContain("device stopped");
+  });
+
+  it("to one in which T0 is past still leaves devices all of their time", async () => {
+    const { groups, id } = await start();
+    clockSync.measure(60e6);
+    expect(calls).toContain("rearm rec-camera0 -60000000");
+    expect(groups.session(id).clockChanges).toMatchObject([{ stepUs: 0, untilStartUs: -56e6 }]);
+    await clock.advanceAsync(9_999);
+    expect(calls).not.toContain("device stopped");
+    await clock.advanceAsync(2);
+    expect(calls).toContain("device stopped");
+  });
+
+  it("reaches a camera that was not ready yet, before it is waited for", async () => {
+    const warm = Promise.withResolvers<void>();
+    slow.set("camera1", warm.promise);
+    const groups = open();
+    groups.create({ name: "lab", members: [camera("camera0"), camera("camera1")] });
+    const starting = groups.begin({ group: "lab" });
+    await clock.advanceAsync(1000);
+    clockSync.measure(-2e6);
+    warm.resolve();
+    const { startAtUs, id } = await starting;
+    expect(startAtUs).toBe(t0() + 2e6);
+    expect(calls.toSorted()).toEqual([
+      "rearm rec-camera0 2000000",
+      "rearm rec-camera1 2000000",
+      "start camera0 at T0+0",
+      "start camera1 at T0+0",
+    ]);
+    await groups.end(id);
+  });
+
+  it("is noted once T0 is past, and changes nothing else", async () => {
+    const { groups, id } = await start();
+    await clock.advanceAsync(5000);
+    bus.emit("recording.started", { recording: view("camera0") });
+    stepUnknown(-60e6);
+    clockSync.measure(clockSync.state.offsetUs + 5000);
+    expect(calls.some((call) => call.startsWith("rearm"))).toBe(false);
+    expect(groups.session(id)).toMatchObject({
+      ...{ state: "recording", startAtUs: t0() },
+      clockChanges: [{ stepUs: -60e6, untilStartUs: -1e6 }],
+    });
+    await clock.advanceAsync(8_999);
+    expect(calls).not.toContain("device stopped");
+    await clock.advanceAsync(2);
+    expect(calls).toContain("device stopped");
+  });
+
+  it("is followed by a session that was taken up after a restart, as soon as the clock is known again", async () => {
+    const database = openDatabase(":memory:", syncMigrations);
+    clockSync.measure(2e6);
+    const before = open(database);
+    before.create({ name: "lab", members: [camera("camera0")] });
+    const { id } = await before.begin({ group: "lab" });
+    before.close();
+    active = "camera0";
+    clockSync.state = { ...clockSync.state, synchronised: false, source: "none", offsetUs: 0 };
+    const after = open(database);
+    after.start();
+    expect(after.session(id).startAtUs).toBe(t0());
+    clockSync.state = { ...clockSync.state, synchronised: true, source: "sntp" };
+    clockSync.measure(2_500_000);
+    expect(calls).toContain("rearm rec-camera0 -500000");
+    after.close();
+  });
 });
 
 const states = (session: SyncSession): string[] => session.members.map(({ state }) => state);

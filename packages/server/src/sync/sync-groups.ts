@@ -1,6 +1,6 @@
 /**
- * Records several cameras and devices from one instant. Owns groups and sessions; how a member is driven is its
- * driver's business, what the files show is `report.ts`'s.
+ * Records several cameras and devices from one instant. Owns the sessions that run; how a member is driven is its
+ * driver's business, what a state means `session-state.ts`'s, what the files show `report.ts`'s.
  *
  * Starting is all or nothing unless the caller wants otherwise: a session some members of which cannot take part is
  * called off before its instant, and those that were armed are let go.
@@ -15,7 +15,20 @@ import type { RecordingView } from "../events/catalogue.ts";
 import type { Log } from "../log/log.ts";
 import { outcomeOf } from "./camera-member.ts";
 import type { SessionMember, SyncGroup, SyncMember, SyncSession } from "./contract.ts";
+import { GroupList, type NewGroup } from "./group-list.ts";
 import type { MemberChange, MemberDriver } from "./members.ts";
+import { follow, whileWaiting } from "./session-clock.ts";
+import {
+  type ArmedMember,
+  cannotStart,
+  isSettled,
+  judged,
+  newMember,
+  recordingNow,
+  settleAll,
+  withMember,
+} from "./session-state.ts";
+import { instantOf, type StartSession } from "./start-session.ts";
 import { isOpen, type SyncStore } from "./store.ts";
 
 export interface SyncGroupsOptions {
@@ -23,37 +36,17 @@ export interface SyncGroupsOptions {
   readonly cameras: Cameras;
   readonly drivers: Readonly<Record<SyncMember["kind"], MemberDriver>>;
   readonly clock: Clock;
-  readonly clockSync: Pick<ClockSync, "state">;
+  /** Made before: it knows of a step of the clock when this hears of it. */
+  readonly clockSync: Pick<ClockSync, "state" | "onChange">;
   readonly bus: EventBus;
   readonly log: Log;
   /** How far ahead the common instant lies unless the caller says; cameras need it to warm up. Default 5. */
   readonly delayS?: number;
 }
 
-export interface NewGroup {
-  readonly name: string;
-  readonly members: readonly SyncMember[];
-  readonly toleranceMs?: number | undefined;
-}
-
-export interface StartSession {
-  readonly group: string;
-  /** T0, epoch microseconds by the hub's clock. */
-  readonly atUs?: number | undefined;
-  /** Instead of `atUs`. */
-  readonly delayS?: number | undefined;
-  readonly durationS?: number | undefined;
-  /** Begins with those members that can. Default false. */
-  readonly allowPartial?: boolean | undefined;
-  /** Part of the files' names; the group's otherwise. */
-  readonly name?: string | undefined;
-}
-
-const longestAheadUs = 86_400e6;
-const maxMembers = 64;
-
 export class SyncGroups {
   readonly #options: SyncGroupsOptions;
+  readonly #groups: GroupList;
   readonly #open = new Map<string, SyncSession>();
   readonly #timers = new Map<string, () => void>();
   /** Members being stopped. */
@@ -62,10 +55,14 @@ export class SyncGroups {
   readonly #arming = new Map<string, { readonly giveUp: AbortController; readonly done: Promise<void> }>();
   readonly #closing = new AbortController();
   readonly #stops: (() => void)[];
+  /** Wall less monotonic time, when it was looked at last. */
+  #wallOffsetUs: number;
 
   constructor(options: SyncGroupsOptions) {
     this.#options = options;
-    const { bus, store } = options;
+    this.#groups = new GroupList(options);
+    const { bus, store, clock, clockSync } = options;
+    this.#wallOffsetUs = clock.monoToWallUs(0);
     for (const session of store.openSessions()) this.#open.set(session.id, session);
     this.#stops = [
       bus.on("recording.started", ({ recording }) => this.#follow(recording, recordingNow(recording))),
@@ -74,6 +71,8 @@ export class SyncGroups {
       bus.on("recording.failed", ({ recording, error }) =>
         this.#follow(recording, outcomeOf(recording, error.message)),
       ),
+      clockSync.onChange(() => this.#followClock()),
+      clock.onStep(() => this.#followClock()),
     ];
   }
 
@@ -81,7 +80,7 @@ export class SyncGroups {
   start(): void {
     for (const session of [...this.#open.values()]) {
       for (const member of session.members) {
-        if (member.state === "completed" || member.state === "failed") continue;
+        if (isSettled(member)) continue;
         const change = this.#driver(member).resume(session, member);
         if (change.state !== undefined) this.#change(session.id, member.key, change);
       }
@@ -91,47 +90,23 @@ export class SyncGroups {
   }
 
   groups(): readonly SyncGroup[] {
-    return this.#options.store.groups();
+    return this.#groups.all();
   }
 
   /** By id or name. @throws OcelliError `not_found` */
   group(key: string): SyncGroup {
-    const groups = this.groups();
-    const found = groups.find(({ id }) => id === key) ?? groups.find(({ name }) => name === key);
-    if (found !== undefined) return found;
-    throw new OcelliError(
-      "not_found",
-      `There is no sync group ${key}. Known: ${groups.map(({ name }) => name).join(", ") || "none"}.`,
-      {
-        details: { group: key },
-      },
-    );
+    return this.#groups.find(key);
   }
 
   /** A group of this name is replaced. @throws OcelliError `invalid_params`, `camera_not_found` */
-  create({ name, members, toleranceMs }: NewGroup): SyncGroup {
-    const { store, clock, cameras } = this.#options;
-    const known = store.groups().find((one) => one.name === name);
-    const resolved = members.map(
-      (member): SyncMember =>
-        member.kind === "camera" ? { ...member, cameraId: cameras.find(member.cameraId).id } : member,
-    );
-    refuseUnlessDistinct(resolved);
-    const group: SyncGroup = {
-      id: known?.id ?? randomUUID(),
-      name,
-      members: resolved,
-      createdAtUs: known?.createdAtUs ?? clock.wallUs(),
-      ...(toleranceMs === undefined ? {} : { toleranceMs }),
-    };
-    store.putGroup(group);
-    return group;
+  create(group: NewGroup): SyncGroup {
+    return this.#groups.create(group);
   }
 
   /** Its sessions and files stay. @throws OcelliError `not_found`, `file_in_use` while it records */
   remove(key: string): SyncGroup {
     const group = this.group(key);
-    const running = [...this.#open.values()].find(({ groupId }) => groupId === group.id);
+    const running = this.#runningIn(group);
     if (running !== undefined) {
       throw new OcelliError("file_in_use", `${group.name} is recording. Stop session ${running.id} first.`, {
         details: { session: running.id },
@@ -156,7 +131,7 @@ export class SyncGroups {
   /** The one running session of a group. @throws OcelliError `not_found`, `not_recording` */
   runningOf(groupKey: string): SyncSession {
     const group = this.group(groupKey);
-    const session = [...this.#open.values()].find(({ groupId }) => groupId === group.id);
+    const session = this.#runningIn(group);
     if (session !== undefined) return session;
     throw new OcelliError("not_recording", `${group.name} is not recording.`, {
       details: { group: group.name },
@@ -170,9 +145,9 @@ export class SyncGroups {
    *   with the member in the details; `not_recording` when it was ended before all were armed
    */
   async begin(request: StartSession): Promise<SyncSession> {
-    const { clock, clockSync, store } = this.#options;
+    const { clock, clockSync, store, cameras } = this.#options;
     const group = this.group(request.group);
-    const running = [...this.#open.values()].find(({ groupId }) => groupId === group.id);
+    const running = this.#runningIn(group);
     if (running !== undefined) {
       throw new OcelliError(
         "already_recording",
@@ -182,7 +157,7 @@ export class SyncGroups {
         },
       );
     }
-    const startAtUs = this.#instant(request);
+    const startAtUs = instantOf(request, clock.wallUs(), this.#options.delayS);
     const session: SyncSession = {
       id: randomUUID(),
       groupId: group.id,
@@ -192,7 +167,7 @@ export class SyncGroups {
       state: "armed",
       createdAtUs: clock.wallUs(),
       clock: stampOf(clockSync.state),
-      members: group.members.map((member) => newMember(member, this.#options.cameras)),
+      members: group.members.map((member) => newMember(member, (id) => cameras.find(id).view().name)),
       ...(request.durationS === undefined ? {} : { durationS: request.durationS }),
       ...(group.toleranceMs === undefined ? {} : { toleranceMs: group.toleranceMs }),
     };
@@ -227,9 +202,9 @@ export class SyncGroups {
     }
     if (failed.length === armed.length || (failed.length > 0 && allowPartial !== true)) {
       await this.#callOff(now);
-      throw memberError(failed, now);
+      throw cannotStart(failed, now);
     }
-    this.#put(concluded(now, clock.wallUs()));
+    this.#put(judged(now, clock.wallUs()));
     if (isOpen(this.session(now.id))) this.#scheduleEnd(now);
     return this.session(now.id);
   }
@@ -263,7 +238,7 @@ export class SyncGroups {
     await Promise.all(this.session(id).members.map((member) => this.#stop(session, member)));
     const ended = this.session(id);
     // A member nobody heard of any more must not keep the session open.
-    if (isOpen(ended)) this.#put(concluded(settleAll(ended), this.#options.clock.wallUs()));
+    if (isOpen(ended)) this.#put(judged(settleAll(ended), this.#options.clock.wallUs()));
     return this.session(id);
   }
 
@@ -274,30 +249,15 @@ export class SyncGroups {
     for (const id of [...this.#timers.keys()]) this.#cancelTimer(id);
   }
 
-  #instant({ atUs, delayS }: StartSession): number {
-    const { clock, delayS: fallback = 5 } = this.#options;
-    const nowUs = clock.wallUs();
-    const at = Math.round(atUs ?? nowUs + (delayS ?? fallback) * 1e6);
-    if (at >= nowUs && at <= nowUs + longestAheadUs) return at;
-    const where = at < nowUs ? `${((nowUs - at) / 1e6).toFixed(1)} s in the past` : "more than a day ahead";
-    throw new OcelliError(
-      "invalid_params",
-      `The instant asked for is ${where}. Choose one from now to 24 h ahead, and check the clocks.`,
-      {
-        details: { at, now: nowUs },
-      },
-    );
-  }
-
-  async #arm(
-    session: SyncSession,
-    member: SessionMember,
-    signal: AbortSignal,
-  ): Promise<{ readonly member: SessionMember; readonly error?: unknown }> {
+  async #arm(session: SyncSession, member: SessionMember, signal: AbortSignal): Promise<ArmedMember> {
+    const driver = this.#driver(member);
     try {
-      const change = await this.#driver(member).arm(session, member, signal);
+      const change = await driver.arm(session, member, signal);
       const armed = { ...member, ...change, armedAtUs: this.#options.clock.wallUs() };
       this.#note(session.id, armed);
+      // The clock may have been set meanwhile.
+      const now = this.#open.get(session.id);
+      if (now !== undefined && now.startAtUs !== session.startAtUs) driver.rearm(now, armed);
       return { member: armed };
     } catch (error) {
       const failed = { ...member, state: "failed" as const, error: messageOf(error) };
@@ -307,11 +267,9 @@ export class SyncGroups {
   }
 
   /** At once, so that what its recording does from now on finds it. Told when all have been armed. */
-  #note(id: string, changed: SessionMember): void {
+  #note(id: string, { key, ...change }: SessionMember): void {
     const session = this.#open.get(id);
-    if (session === undefined) return;
-    const members = session.members.map((member) => (member.key === changed.key ? changed : member));
-    this.#open.set(id, { ...session, members });
+    if (session !== undefined) this.#open.set(id, withMember(session, key, change));
   }
 
   async #callOff(session: SyncSession): Promise<void> {
@@ -324,6 +282,10 @@ export class SyncGroups {
         member.state === "failed" ? undefined : this.#driver(member).cancel(session, member),
       ),
     );
+  }
+
+  #runningIn({ id }: SyncGroup): SyncSession | undefined {
+    return [...this.#open.values()].find(({ groupId }) => groupId === id);
   }
 
   #driver(member: SessionMember): MemberDriver {
@@ -348,17 +310,33 @@ export class SyncGroups {
     }
   }
 
+  /** The hub's clock was set, or more is known of how right it is. */
+  #followClock(): void {
+    const { clock, clockSync, log } = this.#options;
+    const wallOffsetUs = clock.monoToWallUs(0);
+    const stepUs = wallOffsetUs - this.#wallOffsetUs;
+    this.#wallOffsetUs = wallOffsetUs;
+    for (const session of [...this.#open.values()]) {
+      const now = follow(session, { nowUs: clock.wallUs(), stepUs, state: clockSync.state });
+      if (now === undefined) continue;
+      if (now.startAtUs !== session.startAtUs) {
+        for (const member of now.members) {
+          if (!isSettled(member)) this.#driver(member).rearm(now, member);
+        }
+      }
+      const change = now.clockChanges?.at(-1);
+      log.warn({ session: now.id, change }, "the hub's time changed in a session");
+      this.#put(now);
+      if (change === undefined || !whileWaiting(change) || !this.#timers.has(now.id)) continue;
+      // With T0 past, cameras begin now.
+      this.#scheduleEnd(now, Math.max(now.startAtUs, clock.wallUs()));
+    }
+  }
+
   #change(id: string, key: string, change: MemberChange): void {
     const session = this.#open.get(id);
     if (session === undefined) return;
-    const members = session.members.map((member) => (member.key === key ? { ...member, ...change } : member));
-    const recording = session.state === "armed" && members.some(({ state }) => state === "recording");
-    this.#put(
-      concluded(
-        { ...session, members, state: recording ? "recording" : session.state },
-        this.#options.clock.wallUs(),
-      ),
-    );
+    this.#put(judged(withMember(session, key, change), this.#options.clock.wallUs()));
   }
 
   #put(session: SyncSession): void {
@@ -386,7 +364,7 @@ export class SyncGroups {
 
   /** Once for a member, whoever asks: a device that has been stopped refuses to be stopped. */
   #stop(session: SyncSession, member: SessionMember): Promise<void> {
-    if (member.state === "completed" || member.state === "failed") return Promise.resolve();
+    if (isSettled(member)) return Promise.resolve();
     const key = `${session.id} ${member.key}`;
     const stopping =
       this.#stopping.get(key) ??
@@ -399,11 +377,12 @@ export class SyncGroups {
   }
 
   /** Cameras end by themselves after the duration; devices elsewhere have to be told. */
-  #scheduleEnd(session: SyncSession): void {
+  #scheduleEnd(session: SyncSession, beginsAtUs: number = session.startAtUs): void {
     if (session.durationS === undefined || session.members.every(({ member }) => member.kind === "camera"))
       return;
     const { clock, log } = this.#options;
-    const overUs = session.startAtUs + session.durationS * 1e6;
+    this.#cancelTimer(session.id);
+    const overUs = beginsAtUs + session.durationS * 1e6;
     const cancel = clock.after(Math.max(0, (overUs - clock.wallUs()) / 1000), () => {
       this.#endDevices(session.id).catch((error: unknown) =>
         log.error({ err: error, session: session.id }, "the devices of a sync session could not be ended"),
@@ -416,61 +395,4 @@ export class SyncGroups {
     this.#timers.get(id)?.();
     this.#timers.delete(id);
   }
-}
-
-function recordingNow({ segments }: RecordingView): MemberChange {
-  return { state: "recording", files: [...segments] };
-}
-
-function newMember(member: SyncMember, cameras: Cameras): SessionMember {
-  if (member.kind === "camera") {
-    const { name } = cameras.find(member.cameraId).view();
-    return { key: member.cameraId, name, member, state: "pending", files: [] };
-  }
-  const key = `${member.host}:${member.port}`;
-  return { key, name: member.name ?? key, member, state: "pending", files: [] };
-}
-
-function refuseUnlessDistinct(members: readonly SyncMember[]): void {
-  const keys = members.map((one) => (one.kind === "camera" ? one.cameraId : `${one.host}:${one.port}`));
-  const twice = keys.find((key, i) => keys.indexOf(key) !== i);
-  if (members.length === 0 || members.length > maxMembers) {
-    throw new OcelliError(
-      "invalid_params",
-      `A sync group has 1 to ${maxMembers} members, not ${members.length}.`,
-    );
-  }
-  if (twice !== undefined) throw new OcelliError("invalid_params", `${twice} is in the group twice.`);
-}
-
-/** Over as soon as every member is. */
-function concluded(session: SyncSession, nowUs: number): SyncSession {
-  const over = session.members.every(({ state }) => state === "completed" || state === "failed");
-  if (!over) return session;
-  const all = session.members.every(({ state }) => state === "completed");
-  return { ...session, state: all ? "completed" : "failed", endedAtUs: session.endedAtUs ?? nowUs };
-}
-
-function settleAll(session: SyncSession): SyncSession {
-  return {
-    ...session,
-    members: session.members.map((member) =>
-      member.state === "completed" || member.state === "failed"
-        ? member
-        : { ...member, state: "failed", error: member.error ?? "It was not heard of any more." },
-    ),
-  };
-}
-
-function memberError(
-  failed: readonly { readonly member: SessionMember; readonly error?: unknown }[],
-  session: SyncSession,
-): OcelliError {
-  const [first] = failed;
-  const names = failed.map(({ member }) => `${member.key}: ${member.error ?? "failed"}`).join("; ");
-  const code = first?.error instanceof OcelliError ? first.error.code : "device_failed";
-  return new OcelliError(code, `${session.name} cannot start together. ${names}`, {
-    details: { members: failed.map(({ member }) => ({ member: member.key, reason: member.error ?? "" })) },
-    cause: first?.error,
-  });
 }
