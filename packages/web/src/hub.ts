@@ -1,4 +1,5 @@
-/** What this page knows of the hub's answers, and the key it signs in with. */
+/** What this page knows of the hub's answers. */
+import { storedCredential } from "./credential.ts";
 import { isRecord, type Params, type Rpc } from "./rpc.ts";
 
 export interface CameraState {
@@ -65,9 +66,9 @@ export interface LiveLinks {
 
 /** Links that need no headers, which neither a WebSocket nor an image of a page can send. */
 export async function liveLinks(cameraId: string): Promise<LiveLinks> {
-  const key = storedKey();
+  const credential = storedCredential();
   const response = await fetch(`/api/live-link?camera=${encodeURIComponent(cameraId)}`, {
-    headers: key === undefined ? {} : { "X-API-Key": key },
+    headers: credential === undefined ? {} : { Authorization: `Bearer ${credential}` },
     cache: "no-store",
   }).catch(() => {
     throw new Error("The hub cannot be reached.");
@@ -76,17 +77,6 @@ export async function liveLinks(cameraId: string): Promise<LiveLinks> {
   if (!response.ok || !isRecord(answer))
     throw new Error(errorIn(answer) || `The hub answered ${response.status}`);
   return { mse: textIn(answer, "mse"), mjpeg: textIn(answer, "mjpeg") };
-}
-
-const keyName = "ocelli.key";
-
-export function storedKey(): string | undefined {
-  return localStorage.getItem(keyName) ?? undefined;
-}
-
-export function storeKey(key: string | undefined): void {
-  if (key === undefined) localStorage.removeItem(keyName);
-  else localStorage.setItem(keyName, key);
 }
 
 export function textIn(value: Params, key: string): string {

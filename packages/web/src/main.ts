@@ -1,19 +1,19 @@
 /** The page: signs in, shows a card per camera and the latest files, and follows the hub's notifications. */
 import { CameraCard } from "./camera-card.ts";
+import { Credential, storedCredential } from "./credential.ts";
 import { byId } from "./dom.ts";
 import { FileLists } from "./file-lists.ts";
-import { type CameraState, cameraIn, cameraList, storedKey, storeKey } from "./hub.ts";
+import { type CameraState, cameraIn, cameraList } from "./hub.ts";
 import { isRecord, type Params, Rpc, RpcError } from "./rpc.ts";
+import { SignIn } from "./sign-in.ts";
+import { wordsOf } from "./words.ts";
 
 const connection = byId("connection", HTMLElement);
-const signIn = byId("sign-in", HTMLElement);
-const signInForm = byId("sign-in-form", HTMLFormElement);
-const signInError = byId("sign-in-error", HTMLElement);
-const keyInput = byId("key", HTMLInputElement);
 const signOut = byId("sign-out", HTMLButtonElement);
 const notice = byId("notice", HTMLElement);
 const grid = byId("cameras", HTMLElement);
 const cards = new Map<string, CameraCard>();
+const ended = "You are not signed in any more. Sign in again.";
 
 const socketUrl = new URL("/ws?names=logical&failures=error", location.href);
 socketUrl.protocol = socketUrl.protocol.replace("http", "ws");
@@ -28,16 +28,18 @@ const rpc = new Rpc({
   onNotification: takeNotification,
 });
 const files = new FileLists(rpc);
+const credential = new Credential(rpc, () => ask(ended));
+const signIn = new SignIn(credential, showHub);
 
-/** Signs in where a key is stored; a hub that asks for none just shows its cameras. */
+/** Signs in as whom the browser knows; a hub that asks nobody just shows its cameras. */
 async function enter(): Promise<void> {
-  const key = storedKey();
+  const wasKnown = storedCredential() !== undefined;
   try {
-    if (key !== undefined) await rpc.call("authenticate", { auth_token: key });
+    await credential.resume();
     await showHub();
   } catch (error) {
     if (error instanceof RpcError && error.isAuthentication) {
-      askForKey(key === undefined ? "" : "This key is not valid any more. Enter the current one.");
+      ask(wasKnown ? ended : "");
     } else {
       setConnection("waiting", "Something went wrong");
       showNotice(wordsOf(error));
@@ -48,14 +50,15 @@ async function enter(): Promise<void> {
 async function showHub(): Promise<void> {
   const cameras = await cameraList(rpc);
   setConnection("up", "Connected");
-  signIn.hidden = true;
-  signOut.hidden = storedKey() === undefined;
+  signIn.hide();
+  signOut.hidden = storedCredential() === undefined;
   for (const [id, card] of cards) {
     if (cameras.some((camera) => camera.id === id)) continue;
     card.close();
     cards.delete(id);
   }
   cameras.forEach(showCamera);
+  showEmptiness();
   await files.refresh();
 }
 
@@ -73,64 +76,38 @@ function showCamera(camera: CameraState): void {
 }
 
 function showEmptiness(): void {
-  if (cards.size > 0 || !signIn.hidden) return;
+  if (cards.size > 0 || signIn.isShown) return;
   showNotice("No camera was found. Plug one in: it appears here by itself.");
 }
 
 function takeNotification(method: string, params: Params): void {
   if (method === "camera_status_update") {
     const camera = cameraIn(isRecord(params.camera) ? params.camera : params);
-    if (camera !== undefined && signIn.hidden) showCamera(camera);
+    if (camera !== undefined && !signIn.isShown) showCamera(camera);
   } else if (method === "recording_status_update") {
     const id = typeof params.camera_id === "string" ? params.camera_id : String(params.device);
     cards.get(id)?.recordingChanged(params);
   }
 }
 
-function askForKey(problem: string): void {
+function ask(problem: string): void {
   for (const card of cards.values()) card.close();
   cards.clear();
   files.hide();
   setConnection("waiting", "Not signed in");
   showNotice("");
   signOut.hidden = true;
-  signIn.hidden = false;
-  signInError.textContent = problem;
-  signInError.hidden = problem === "";
-  keyInput.focus();
+  signIn.show(problem);
 }
 
-signInForm.addEventListener("submit", (event) => {
-  event.preventDefault();
-  void tryKey(keyInput.value.trim());
-});
+signOut.addEventListener("click", leave);
 
-async function tryKey(key: string): Promise<void> {
-  if (key === "") return;
-  signInError.hidden = true;
-  try {
-    await rpc.call("authenticate", { auth_token: key });
-    storeKey(key);
-    keyInput.value = "";
-    signIn.hidden = true;
-    await showHub();
-    showEmptiness();
-  } catch (error) {
-    signIn.hidden = false;
-    signInError.textContent =
-      error instanceof RpcError && error.isAuthentication
-        ? "The hub does not know this key. Check that it was copied whole."
-        : wordsOf(error);
-    signInError.hidden = false;
-  }
-}
-
-signOut.addEventListener("click", () => {
-  storeKey(undefined);
-  askForKey("");
+function leave(): void {
+  credential.forget();
+  ask("");
   // The connection still carries the identity.
   rpc.reconnect();
-});
+}
 
 function setConnection(state: "waiting" | "up" | "down", words: string): void {
   connection.className = `connection ${state}`;
@@ -140,8 +117,4 @@ function setConnection(state: "waiting" | "up" | "down", words: string): void {
 function showNotice(words: string): void {
   notice.textContent = words;
   notice.hidden = words === "";
-}
-
-function wordsOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -30,3 +30,7 @@ export function codecText(codec: string): string {
   };
   return names[codec] ?? codec;
 }
+
+export function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
