@@ -1,6 +1,6 @@
 /** All methods of the protocol under camelCase names, made from the protocol itself so that none can be missing. */
 import type { MethodName, ParamsInput, ResultOf } from "@ocelli/protocol/camera-service";
-import type { RequestOptions } from "./camera-client-core.ts";
+import type { RequestOptions } from "./call-options.ts";
 import type { Success } from "./rpc-connection.ts";
 
 type CamelCase<S extends string> = S extends `${infer Head}_${infer Tail}`

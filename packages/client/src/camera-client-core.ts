@@ -1,22 +1,24 @@
 /**
- * The client of a camera service, apart from what browsers and Node do differently. Owns the credential and what
- * is known of the server and subscribed to; the connection is kept by `Link`, listeners by `Emitter`.
+ * The client of a camera service, apart from what browsers and Node do differently: its methods, events and callbacks.
+ * The connection is kept by `Link`, made and used by `Session`; listeners are kept by `Emitter`.
  */
-import type {
-  MethodName,
-  NotificationName,
-  NotificationParams,
-  ParamsInput,
-  ResultOf,
-} from "@ocelli/protocol/camera-service";
+import type { MethodName, ParamsInput, ResultOf } from "@ocelli/protocol/camera-service";
 import { type CameraApi, cameraApi } from "./api-names.ts";
+import {
+  defined,
+  type ListOptions,
+  merged,
+  type RecordingOptions,
+  type RequestOptions,
+  type SnapshotOptions,
+} from "./call-options.ts";
+import type { ClientEvents, NotificationCallback, ServerNotification } from "./client-events.ts";
+import { Credential } from "./credential.ts";
 import {
   AuthenticationError,
   CameraNotFoundError,
   CameraServiceError,
-  ConnectionError,
   isObject,
-  TimeoutError,
   ValidationError,
 } from "./errors.ts";
 import { Emitter, type IterateOptions, type ListenOptions } from "./events.ts";
@@ -25,80 +27,16 @@ import { Link } from "./link.ts";
 import { describe, SafeLog } from "./logger.ts";
 import {
   type CameraClientOptions,
-  credentialOf,
   originOf,
   type Settings,
   type SnakeCaseOptions,
   settingsOf,
 } from "./options.ts";
 import * as records from "./records.ts";
-import { notConnected, RpcConnection, type Success } from "./rpc-connection.ts";
-import { ServerKnowledge } from "./server-knowledge.ts";
-import type { OpenSocket } from "./socket.ts";
-import { type LostEvents, type SubscribeOptions, Subscriptions } from "./subscriptions.ts";
-import { isTokenExpired } from "./token.ts";
+import { notConnected, type Success } from "./rpc-connection.ts";
+import { type Platform, Session } from "./session.ts";
+import type { SubscribeOptions } from "./subscriptions.ts";
 import { unlessAborted } from "./waiting.ts";
-
-export interface RequestOptions {
-  /** Gives up waiting; the call rejects with the signal's reason. */
-  readonly signal?: AbortSignal | undefined;
-  /** Seconds, in place of `requestTimeout`; 0 waits without end. */
-  readonly timeout?: number | undefined;
-}
-
-export interface SnapshotOptions extends RequestOptions {
-  readonly customFilename?: string | undefined;
-  readonly format?: "jpg" | "jpeg" | "png" | undefined;
-  /** 1 to 100. */
-  readonly quality?: number | undefined;
-}
-
-export interface RecordingOptions extends RequestOptions {
-  /** Seconds; until stopped when absent. */
-  readonly duration?: number | undefined;
-  readonly customFilename?: string | undefined;
-  readonly format?: "mp4" | "mkv" | "fmp4" | "ts" | undefined;
-  /** Seconds from before now. */
-  readonly preRoll?: number | undefined;
-  /** The first frame is the first one captured at or after this instant: ISO 8601, epoch seconds or a Date. */
-  readonly startAt?: string | number | Date | undefined;
-}
-
-export interface ListOptions extends RequestOptions {
-  readonly limit?: number | undefined;
-  readonly offset?: number | undefined;
-  /** Only of this camera. */
-  readonly device?: string | undefined;
-}
-
-export interface ServerNotification {
-  readonly method: string;
-  readonly params: records.JsonObject;
-}
-
-/** What `on`, `once` and `events` know by name: the client's own events and the server's notifications. */
-export type ClientEvents = {
-  [N in NotificationName]: NotificationParams<N>;
-} & {
-  /** Every notification, known to this client or not. */
-  notification: ServerNotification;
-  connected: { readonly reconnected: boolean };
-  connectionLost: { readonly code: number; readonly reason: string; readonly willReconnect: boolean };
-  /** `delay` in seconds. */
-  reconnecting: { readonly attempt: number; readonly delay: number };
-  /** No more attempts are made; `connect()` makes new ones. */
-  reconnectFailed: { readonly error: Error };
-  /** After a reconnect: events that the server no longer has. */
-  eventsLost: LostEvents;
-  disconnected: Readonly<Record<string, never>>;
-};
-
-/** May be async. What it throws is logged. */
-export type NotificationCallback = (params: records.JsonObject) => unknown;
-
-export interface Platform {
-  readonly openSocket: (settings: Settings, headers: Readonly<Record<string, string>>) => OpenSocket;
-}
 
 type Callback = { camera: NotificationCallback; recording: NotificationCallback; lost: () => unknown };
 
@@ -107,33 +45,29 @@ export abstract class CameraClientCore implements AsyncDisposable {
   readonly api: CameraApi;
   protected readonly settings: Settings;
   protected readonly log: SafeLog;
-  readonly #platform: Platform;
   readonly #link: Link;
+  readonly #session: Session;
+  readonly #credential: Credential;
   readonly #emitter: Emitter;
-  readonly #subscriptions = new Subscriptions();
   readonly #callbacks: Partial<Callback> = {};
-  /** The latest ones, to be kept out of the log. */
-  #refreshed: string[] = [];
-  #credential: string | undefined;
-  #refreshing: Promise<void> | undefined;
-  #server: ServerKnowledge | undefined;
-  #session: records.JsonObject | undefined;
 
   /** @throws ValidationError */
   constructor(options: CameraClientOptions & SnakeCaseOptions, platform: Platform) {
     this.settings = settingsOf(options);
-    this.#platform = platform;
-    this.log = new SafeLog(this.settings.logger, () => [
-      this.settings.authToken,
-      this.settings.apiKey,
-      ...this.#refreshed,
-    ]);
+    const credential = new Credential(this.settings);
+    this.#credential = credential;
+    this.log = new SafeLog(this.settings.logger, () => credential.secrets);
     this.#emitter = new Emitter((name, error) =>
       this.log.write("error", `A callback for ${name} failed: ${describe(error)}`),
     );
+    this.#session = new Session({
+      ...{ settings: this.settings, credential, platform, log: this.log },
+      onNotification: (method, params) => this.#notified(method, params),
+      onEventsLost: (lost) => this.#emitter.emit("eventsLost", lost),
+    });
     this.#link = new Link({
       ...this.settings,
-      open: (attempt) => this.#open(attempt),
+      open: (attempt) => this.#session.open(attempt),
       onConnected: (reconnected) => {
         this.log.write("info", `${reconnected ? "Reconnected" : "Connected"} to ${this.origin("ws")}`);
         this.#emitter.emit("connected", { reconnected });
@@ -161,7 +95,7 @@ export abstract class CameraClientCore implements AsyncDisposable {
 
   /** What the server answered to `authenticate`: role, permissions, expiry. */
   get session(): Readonly<records.JsonObject> | undefined {
-    return this.#session;
+    return this.#session.answer;
   }
 
   /**
@@ -178,7 +112,7 @@ export abstract class CameraClientCore implements AsyncDisposable {
   async disconnect(): Promise<void> {
     const wasOpen = this.isConnected || this.#link.reconnecting;
     await this.#link.close();
-    this.#session = undefined;
+    this.#session.end();
     if (wasOpen) this.#emitter.emit("disconnected", {});
     this.#emitter.endStreams();
   }
@@ -208,7 +142,7 @@ export abstract class CameraClientCore implements AsyncDisposable {
 
   async getCameraList(options?: RequestOptions): Promise<records.CameraInfo[]> {
     const answer = await this.#request("get_camera_list", {}, options);
-    this.#server?.learnList(answer);
+    this.#session.server?.learnList(answer);
     const cameras = isObject(answer) ? answer.cameras : answer;
     return Array.isArray(cameras) ? cameras.map(records.cameraOf) : [];
   }
@@ -279,7 +213,7 @@ export abstract class CameraClientCore implements AsyncDisposable {
       try {
         return records.recordingOf(await this.#request("start_recording", params, request), device, seconds);
       } catch (error) {
-        if (filename !== undefined || !isParameterError(error) || !(await this.#server?.isEarliest()))
+        if (filename !== undefined || !isParameterError(error) || !(await this.#session.server?.isEarliest()))
           throw error;
         const named = { ...params, filename: `${device.replace(/^.*\//, "")}_${timeInName()}.mp4` };
         return records.recordingOf(await this.#request("start_recording", named, request), device, seconds);
@@ -296,7 +230,7 @@ export abstract class CameraClientCore implements AsyncDisposable {
       try {
         return (await this.#request("stop_recording", { device }, options)) as records.StoppedRecording;
       } catch (error) {
-        if (!isParameterError(error) || !(await this.#server?.isEarliest())) throw error;
+        if (!isParameterError(error) || !(await this.#session.server?.isEarliest())) throw error;
         return (await this.#request("stop_recording", {}, options)) as records.StoppedRecording;
       }
     });
@@ -317,7 +251,7 @@ export abstract class CameraClientCore implements AsyncDisposable {
   ): Promise<records.JsonObject> {
     const { filters, since, ...request } = options;
     const answer = await this.#request("subscribe_events", defined({ topics, filters, since }), request);
-    const unwanted = this.#subscriptions.added(topics, options, answer);
+    const unwanted = this.#session.subscriptions.added(topics, options, answer);
     if (unwanted.length > 0) await this.#request("unsubscribe_events", { topics: unwanted }, request);
     return isObject(answer) ? answer : {};
   }
@@ -325,15 +259,15 @@ export abstract class CameraClientCore implements AsyncDisposable {
   /** @param topics all when absent */
   async unsubscribeEvents(topics?: readonly string[], options?: RequestOptions): Promise<void> {
     await this.#request("unsubscribe_events", defined({ topics }), options);
-    this.#subscriptions.removed(topics);
+    this.#session.subscriptions.removed(topics);
   }
 
   /** Replaces the credential and authenticates this connection with it; reconnects use it, too. */
   async authenticate(credential: string, options: RequestOptions = {}): Promise<void> {
     const connection = this.#link.current;
     if (connection === undefined) throw notConnected();
-    await this.#authenticate(connection, credential, options.signal);
-    this.#keep(credential);
+    await this.#session.authenticate(connection, credential, options.signal);
+    this.#credential.replace(credential);
   }
 
   /** Called with the raw parameters, `camera` filled in. `null` for none. */
@@ -394,7 +328,7 @@ export abstract class CameraClientCore implements AsyncDisposable {
 
   /** For requests over HTTP. */
   protected async headers(): Promise<Record<string, string>> {
-    return credentialHeaders(this.settings.authType, await this.#freshCredential());
+    return credentialHeaders(this.settings.authType, await this.#credential.fresh());
   }
 
   /** Does `work`, and once more with a new token when the one in use is refused. */
@@ -402,135 +336,21 @@ export abstract class CameraClientCore implements AsyncDisposable {
     try {
       return await work();
     } catch (error) {
-      if (!(error instanceof AuthenticationError) || this.settings.refreshToken === undefined) throw error;
-      await this.#refresh();
+      if (!(error instanceof AuthenticationError) || !this.#credential.canRefresh) throw error;
+      await this.#credential.refresh();
       return work();
     }
   }
 
-  async #open({ signal, reconnect }: { signal: AbortSignal; reconnect: boolean }): Promise<RpcConnection> {
-    const { settings } = this;
-    const credential = await unlessAborted(this.#freshCredential(), signal);
-    const connection = await RpcConnection.connect({
-      url: this.#url(reconnect),
-      connectTimeoutMs: settings.connectTimeout * 1000,
-      requestTimeoutMs: settings.requestTimeout * 1000,
-      openSocket: this.#platform.openSocket(settings, credentialHeaders(settings.authType, credential)),
-      onNotification: (method, params) => this.#notified(method, params),
-      signal,
-    });
-    try {
-      if (credential !== undefined) {
-        await this.#authenticate(connection, credential, signal).catch(async (error: unknown) => {
-          if (!(error instanceof AuthenticationError) || settings.refreshToken === undefined) throw error;
-          await unlessAborted(this.#refresh(), signal);
-          await this.#authenticate(connection, this.#credential ?? credential, signal);
-        });
-      }
-      await connection.request("ping", {}, { signal });
-      this.#server = new ServerKnowledge((method, params) => connection.request(method, params));
-      if (reconnect) await this.#resubscribe(connection, signal);
-      this.#beat(connection);
-      return connection;
-    } catch (error) {
-      connection.destroy();
-      throw error;
-    }
-  }
-
-  #url(reconnect: boolean): string {
-    const url = new URL(this.settings.path, this.origin("ws"));
-    const query = reconnect && !url.searchParams.has("names") ? this.#subscriptions.query() : undefined;
-    if (query !== undefined) url.search += `${url.search === "" ? "?" : "&"}${query}`;
-    return url.href;
-  }
-
-  async #authenticate(
-    connection: RpcConnection,
-    credential: string,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
-    const params = { token: credential, auth_token: credential, auth_type: this.settings.authType };
-    try {
-      const answer = await connection.request("authenticate", params, { signal });
-      this.#session = isObject(answer) ? answer : undefined;
-    } catch (error) {
-      // The earliest servers have no authentication: everybody may do everything.
-      if (!(error instanceof CameraServiceError && error.code === -32601)) throw error;
-      this.log.write("debug", "The server knows no authentication");
-    }
-  }
-
-  async #resubscribe(connection: RpcConnection, signal: AbortSignal): Promise<void> {
-    try {
-      for (const lost of await this.#subscriptions.restore(connection, signal)) {
-        this.log.write("warn", `Events after ${lost.since} are lost: the server no longer has them`);
-        this.#emitter.emit("eventsLost", lost);
-      }
-    } catch (error) {
-      if (signal.aborted || !(error instanceof CameraServiceError) || error instanceof ConnectionError) {
-        throw error;
-      }
-      this.log.write("warn", `Not subscribed again after the reconnect: ${error.message}`);
-    }
-  }
-
-  /** Notices a server that is gone without a word. */
-  #beat(connection: RpcConnection): void {
-    const { heartbeatInterval } = this.settings;
-    if (heartbeatInterval === 0) return;
-    const intervalMs = heartbeatInterval * 1000;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    let ended = false;
-    const wait = (ms: number): void => {
-      if (!ended) timer = setTimeout(beat, ms);
-    };
-    const beat = (): void => {
-      const quietMs = connection.silentMs;
-      if (quietMs < intervalMs) {
-        wait(intervalMs - quietMs);
-        return;
-      }
-      const timeoutMs = Math.min(10_000, intervalMs);
-      connection.request("ping", {}, { timeoutMs }).then(
-        () => wait(intervalMs),
-        (error: unknown) => {
-          // Anything received meanwhile will do, also another call's long answer.
-          if (!(error instanceof TimeoutError) || connection.silentMs < timeoutMs) wait(intervalMs);
-          else {
-            this.log.write("warn", "The server no longer answers");
-            connection.destroy();
-          }
-        },
-      );
-    };
-    wait(intervalMs);
-    void connection.closed.then(() => {
-      ended = true;
-      clearTimeout(timer);
-    });
-  }
-
   async #request(method: string, params: object, options: RequestOptions = {}): Promise<unknown> {
-    const { signal, timeout } = options;
-    const call = { signal, timeoutMs: timeout === undefined ? undefined : timeout * 1000 };
+    options.signal?.throwIfAborted();
     const connection = this.#link.current;
-    signal?.throwIfAborted();
     if (connection === undefined) throw notConnected();
-    try {
-      return await connection.request(method, params, call);
-    } catch (error) {
-      if (!(error instanceof AuthenticationError) || method === "authenticate") throw error;
-      if (this.settings.refreshToken === undefined) throw error;
-      this.log.write("info", `Refreshing the token: ${error.message}`);
-      await unlessAborted(this.#refresh(), signal);
-      await this.#authenticate(connection, this.#credential ?? "", signal);
-      return connection.request(method, params, call);
-    }
+    return this.#session.request(connection, method, params, options);
   }
 
   async #withDevice<T>(devicePath: string, work: (device: string) => Promise<T>): Promise<T> {
-    const server = this.#server;
+    const { server } = this.#session;
     const name = server?.nameOf(devicePath) ?? devicePath;
     try {
       return await work(name);
@@ -552,44 +372,8 @@ export abstract class CameraClientCore implements AsyncDisposable {
     return records.fileListOf(await this.#request(method, params, request));
   }
 
-  async #freshCredential(): Promise<string | undefined> {
-    const { refreshToken, authType } = this.settings;
-    const credential =
-      this.#credential ?? (refreshToken === undefined ? credentialOf(this.settings) : this.#given());
-    const stale = credential === undefined || (authType === "jwt" && isTokenExpired(credential, 5));
-    if (refreshToken !== undefined && stale) await this.#refresh();
-    return this.#credential ?? credential;
-  }
-
-  #given(): string | undefined {
-    return this.settings.authType === "jwt" ? this.settings.authToken : this.settings.apiKey;
-  }
-
-  /** One at a time; all who need it wait for the same one. */
-  #refresh(): Promise<void> {
-    const { refreshToken } = this.settings;
-    this.#refreshing ??= (async () => {
-      try {
-        const credential = await refreshToken?.();
-        if (typeof credential !== "string" || credential === "") throw new Error("it returned no token");
-        this.#keep(credential);
-      } catch (cause) {
-        const why = cause instanceof Error ? cause.message : String(cause);
-        throw new AuthenticationError(`refreshToken failed: ${why}`, { condition: "auth_failed", cause });
-      } finally {
-        this.#refreshing = undefined;
-      }
-    })();
-    return this.#refreshing;
-  }
-
-  #keep(credential: string): void {
-    this.#credential = credential;
-    this.#refreshed = [credential, ...this.#refreshed].slice(0, 10);
-  }
-
   #notified(method: string, params: unknown): void {
-    this.#subscriptions.saw(method, params);
+    this.#session.subscriptions.saw(method, params);
     if (method === "camera_status_update") {
       this.#deliver(method, records.withCamera(params), this.#callbacks.camera);
     } else if (method === "recording_status_update") {
@@ -619,16 +403,6 @@ export abstract class CameraClientCore implements AsyncDisposable {
     if (callback === null) delete this.#callbacks[name];
     else this.#callbacks[name] = callback;
   }
-}
-
-/** Options given as the value of one of them, or whole. */
-function merged<O extends RequestOptions>(value: unknown, name: keyof O, more?: RequestOptions): O {
-  const given = isObject(value) ? value : value == null ? {} : { [name]: value };
-  return { ...given, ...more } as O; // the parameters of the callers are of these types
-}
-
-function defined(params: records.JsonObject): records.JsonObject {
-  return Object.fromEntries(Object.entries(params).filter(([, value]) => value != null));
 }
 
 function isParameterError(error: unknown): boolean {

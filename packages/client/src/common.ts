@@ -1,14 +1,7 @@
 /** What the entries for browsers and for Node have in common. */
 export type { CameraApi } from "./api-names.ts";
-export type {
-  ClientEvents,
-  ListOptions,
-  NotificationCallback,
-  RecordingOptions,
-  RequestOptions,
-  ServerNotification,
-  SnapshotOptions,
-} from "./camera-client-core.ts";
+export type { ListOptions, RecordingOptions, RequestOptions, SnapshotOptions } from "./call-options.ts";
+export type { ClientEvents, NotificationCallback, ServerNotification } from "./client-events.ts";
 export {
   AuthenticationError,
   CameraNotFoundError,
