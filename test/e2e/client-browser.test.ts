@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -57,7 +57,8 @@ describe.skipIf(chromiumMustSkip())("CameraClient in a browser", () => {
 
   it("loads little", () => {
     expect(problems).toEqual([]);
-    expect(served.length).toBeLessThan(25);
+    const bytes = served.map((path) => (path === "" ? 0 : statSync(join(root, "packages", path)).size));
+    expect(bytes.reduce((sum, size) => sum + size, 0)).toBeLessThan(120_000);
     expect(served.filter((path) => path.includes("/node/"))).toEqual([]);
   });
 
