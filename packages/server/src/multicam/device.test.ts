@@ -16,7 +16,11 @@ let state: ClockState;
 let changed: (() => void)[];
 let started: StartRecordingRequest[];
 let stopped: string[];
+/** Instants that a start was moved to. */
+let moved: number[];
 let running: RecordingView | undefined;
+/** What happens before the camera is ready. */
+let meanwhile: () => void;
 let failure: OcelliError | undefined;
 let entries: MediaEntry[];
 let device: CameraDevice;
@@ -40,11 +44,17 @@ const recordings = {
   start: async (request: StartRecordingRequest) => {
     if (failure !== undefined) throw failure;
     started.push(request);
+    meanwhile();
     running = {
       ...{ id: `r${started.length}`, cameraId: "camera0", filename: `${request.filename}.mp4`, frames: 0 },
       startedAtUs: request.startAtUs ?? clock.wallUs(),
     } as RecordingView;
     return running;
+  },
+  rearm: (id: string, startAtUs: number) => {
+    if (running?.id !== id || running.frames > 0) return false;
+    moved.push(startAtUs);
+    return true;
   },
   stop: async () => {
     if (running === undefined) throw new OcelliError("not_recording", "no");
@@ -84,7 +94,9 @@ beforeEach(() => {
   changed = [];
   started = [];
   stopped = [];
+  moved = [];
   running = undefined;
+  meanwhile = () => undefined;
   failure = undefined;
   entries = [];
   isRemoved = false;
@@ -102,11 +114,9 @@ function make(recordingId: string | undefined): CameraDevice {
   });
 }
 
-async function tell(next: Partial<ClockState>): Promise<void> {
+function tell(next: Partial<ClockState>): void {
   state = { ...right, ...next };
   for (const one of changed) one();
-  // Behind whatever that has begun.
-  await device.start(0).catch(() => undefined);
 }
 
 describe("a device whose camera has been taken out of the hub", () => {
@@ -173,36 +183,31 @@ describe("a start that waits", () => {
     expect(device.activity()).toBe("armed");
   });
 
-  it("is set anew when the clock turns out to be off otherwise, and keeps its name", async () => {
+  it("is moved when the clock turns out to be off otherwise, and the camera kept ready", async () => {
     const atUs = clock.wallUs() + 60_000_000;
     await device.start(atUs);
-    await tell({ offsetUs: 500 });
-    expect(stopped).toEqual([]);
-    await tell({ offsetUs: -300_000 });
-    expect(stopped).toEqual(["r1"]);
-    expect(started.map(({ startAtUs }) => startAtUs)).toEqual([atUs, atUs + 300_000]);
-    expect(new Set(started.map(({ filename }) => filename)).size).toBe(1);
-    expect(device.activity()).toBe("armed");
+    tell({ offsetUs: 500 });
+    expect(moved).toEqual([]);
+    tell({ offsetUs: -300_000 });
+    expect(moved).toEqual([atUs + 300_000]);
+    // Nobody is sure any more: what was known last still counts.
+    tell({ offsetUs: 0, synchronised: false });
+    expect(moved).toHaveLength(1);
+    expect([started.length, stopped.length]).toEqual([1, 0]);
     // A controller that repeats itself is told the same.
+    tell({ offsetUs: -300_000 });
     expect(await device.start(atUs)).toBe("armed");
+    if (running !== undefined) running = { ...running, frames: 1 };
+    tell({ offsetUs: 9_000_000 });
+    expect(moved).toHaveLength(1);
   });
 
-  it("is left alone just before its instant", async () => {
-    await device.start(clock.wallUs() + 2_000_000);
-    clock.advance(1_600);
-    await tell({ offsetUs: 100_000 });
-    expect(stopped).toEqual([]);
-  });
-
-  it("that cannot be set anew is over, and the device is ready for another", async () => {
-    await device.start(clock.wallUs() + 60_000_000);
-    failure = new OcelliError("camera_disconnected", "gone");
-    state = { ...right, offsetUs: 1_000_000 };
-    for (const one of changed) one();
-    await device.stop().catch(() => undefined);
-    expect(device.activity()).toBe("idle");
-    failure = undefined;
-    expect(await device.start(clock.wallUs() + 90_000_000)).toBe("armed");
+  it("is moved also when more is known before the camera is ready", async () => {
+    const atUs = clock.wallUs() + 60_000_000;
+    meanwhile = () => tell({ offsetUs: 250_000 });
+    await device.start(atUs);
+    expect(started).toMatchObject([{ startAtUs: atUs }]);
+    expect(moved).toEqual([atUs - 250_000]);
   });
 
   it("is not begun while nobody knows the time; one for now is", async () => {

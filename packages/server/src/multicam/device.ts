@@ -40,8 +40,6 @@ interface Armed {
 
 /** The clock's offset may change by so much before a waiting start is set anew. */
 const rearmBeyondUs = 1000;
-/** Nearer than this to its instant, a waiting start is left as it is: the camera may need the time. */
-const tooLateToRearmUs = 500_000;
 
 export class CameraDevice implements RecordingDevice {
   readonly deviceId: string;
@@ -60,7 +58,7 @@ export class CameraDevice implements RecordingDevice {
     this.#begunId = options.kept.recordingId;
     this.cameraId = options.cameraId;
     this.#options = options;
-    this.#offClock = options.clockSync.onChange(() => void this.#one(() => this.#rearm()));
+    this.#offClock = options.clockSync.onChange(() => this.#rearm());
   }
 
   activity(): DeviceActivity {
@@ -141,6 +139,8 @@ export class CameraDevice implements RecordingDevice {
     const wallUs = Math.round(atUs - this.#options.clockSync.state.offsetUs);
     const { id } = await this.#record(atUs, wallUs);
     this.#armed = { atUs, wallUs, recordingId: id };
+    // More may be known of the time by now.
+    this.#rearm();
   }
 
   async #record(nameUs: number, startAtUs: number | undefined): Promise<RecordingView> {
@@ -159,28 +159,14 @@ export class CameraDevice implements RecordingDevice {
     return begun;
   }
 
-  /** What is known of true time has changed while a start waits. */
-  async #rearm(): Promise<void> {
-    const { clock, clockSync, recordings, log } = this.#options;
+  /** What is known of true time has changed while a start waits. Who is not sure any more knows best what he knew last. */
+  #rearm(): void {
+    const { clockSync, recordings } = this.#options;
     const armed = this.#armed;
-    const running = this.#running();
-    if (armed === undefined || running?.id !== armed.recordingId || !this.#waits(running)) return;
+    if (armed === undefined || !clockSync.state.synchronised) return;
     const wallUs = Math.round(armed.atUs - clockSync.state.offsetUs);
     if (Math.abs(wallUs - armed.wallUs) <= rearmBeyondUs) return;
-    if (wallUs - clock.wallUs() < tooLateToRearmUs) {
-      log.warn(
-        { camera: this.cameraId },
-        "the clock was corrected just before a start: it may be off by that much",
-      );
-      return;
-    }
-    await recordings.stop({ recordingId: armed.recordingId }).catch(() => undefined);
-    this.#armed = undefined;
-    try {
-      await this.#arm(armed.atUs);
-    } catch (error) {
-      log.error({ err: error, camera: this.cameraId }, "a start that waited could not be set anew");
-    }
+    if (recordings.rearm(armed.recordingId, wallUs)) this.#armed = { ...armed, wallUs };
   }
 
   async #stop(): Promise<DeviceFile> {
