@@ -80,7 +80,7 @@ function reportText(report: Report, style: Style, html: string | undefined): str
     ["Clock", clock.synchronised ? `synchronised by ${clock.source}${within}` : "not synchronised"],
   ]);
   const rows = table(
-    ["MEMBER", "FIRST FRAME", "AFTER T0", "FRAMES", "MISSING", "INTERVAL", "JITTER", "LONGEST", "TIMES"],
+    ["MEMBER", "FIRST FRAME", "AFTER T0", "FRAMES", "MISSING", "RATE", "JITTER", "LONGEST", "TIMES"],
     members.map(memberRow),
   );
   const found = findings.map((one) => `- ${harmless(one)}\n`).join("");
@@ -102,11 +102,19 @@ function memberRow(member: Report["members"][number]): string[] {
     millis(member.start_error_ms),
     frames_received === null ? "-" : `${frames_received} of ${frames_expected ?? "?"}`,
     frames_dropped === null ? "-" : String(frames_dropped),
-    millis(member.frame_interval_ms),
+    rateText(member),
     millis(member.jitter_ms),
     millis(member.longest_interval_ms),
     member.time_source,
   ];
+}
+
+/** Frames a second: what the camera gave, of what it was set to. */
+function rateText(member: Report["members"][number]): string {
+  const [gave, set] = [member.frame_interval_ms, member.nominal_interval_ms].map((interval) =>
+    interval === null || interval === undefined ? "-" : String(Number((1000 / interval).toFixed(2))),
+  );
+  return member.jitter_ms === null ? `- of ${set}` : `${gave} of ${set}`;
 }
 
 /** UTC, to the microsecond. */

@@ -13,6 +13,7 @@ export interface Finding {
   readonly bad: boolean;
 }
 
+/** What is bad comes first, then as members come. */
 export function judge(
   session: SyncSession,
   members: readonly MemberReport[],
@@ -83,7 +84,7 @@ export function judge(
     });
   }
   findings.push(...clockFindings(session).map((text) => ({ bad: false, text })));
-  return findings;
+  return findings.toSorted((a, b) => Number(b.bad) - Number(a.bad));
 }
 
 /** A camera in the dark gives half of the frames it promised, and lacks none of those it could make. */

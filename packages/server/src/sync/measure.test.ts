@@ -81,7 +81,7 @@ describe("figures of frames", () => {
     expect(Math.abs(intervalUs - 33_367)).toBeLessThan(20);
     expect(found.longestUs).toBe(found.worstUs);
     expect(found.plottedUs).toBe(found.worstUs);
-    expect(spans).toBeLessThanOrEqual(400);
+    expect(spans).toBeLessThanOrEqual(200);
   }, 120_000);
 });
 

@@ -28,7 +28,7 @@ export interface FrameFigures {
 }
 
 /** Spans of the curve: what a page has room for. */
-const spans = 400;
+const spans = 200;
 
 /** A hole is longer than that many times the median; the same rule by which a recording counts its dropped frames. */
 const holeFactor = 1.5;

@@ -84,9 +84,9 @@ export async function memberReport(
   };
 }
 
-/** How many frames lie between T0 and the first one. A microsecond must not make it one. */
+/** How many frames could have been captured from T0 to the first one. Some jitter must not make it one. */
 function fittingBefore(startErrorMs: number, intervalMs: number | undefined): number {
-  return intervalMs === undefined ? 0 : Math.max(0, Math.floor(startErrorMs / intervalMs + 0.01));
+  return intervalMs === undefined ? 0 : Math.max(0, Math.floor(startErrorMs / intervalMs - 0.02));
 }
 
 function intervalOf({

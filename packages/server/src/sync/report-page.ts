@@ -22,12 +22,12 @@ export function reportPage(report: SyncReport): string {
 <p class="verdict ${verdict.tone}">${verdict.text}</p>
 </header>
 <dl>
-${fact("Common start (T0)", iso(session.startAtUs))}
+${fact("Common start (T0), UTC", iso(session.startAtUs).replace(" UTC", ""))}
 ${fact("First frames apart", report.skewMs === undefined ? "–" : `${ms(report.skewMs)} (${ms(report.toleranceMs)} allowed)`)}
 ${fact("Common to all", report.common === undefined ? "–" : `${seconds((report.common.toUs - report.common.fromUs) / 1e6)}`)}
 ${fact("Clock", clockWords(report))}
 </dl>
-${findings.length === 0 ? "" : `<ul class="findings">${findings.map((one) => `<li>${asHtml(one)}</li>`).join("")}</ul>`}
+${findingList(findings)}
 <h2>First frames after T0</h2>
 ${startPlot(members)}
 <h2>Members</h2>
@@ -36,12 +36,26 @@ ${startPlot(members)}
 <tbody>${members.map(row).join("")}</tbody>
 </table></div>
 <h2>Time between frames</h2>
-<div class="plots">${members.map(intervalPlot).join("")}</div>
+<div class="plots${members.length > roomyMembers ? " dense" : ""}">${members.map(intervalPlot).join("")}</div>
 <footer>Session ${asHtml(session.id)}. Every figure is read from the files; what a device only declared is called so. Made ${iso(report.madeAtUs)}.</footer>
 </main>
 </html>
 `;
 }
+
+/** The first ones, which are the worst, and the others when asked for. */
+function findingList(findings: readonly string[]): string {
+  const list = (some: readonly string[]): string =>
+    some.length === 0
+      ? ""
+      : `<ul class="findings">${some.map((one) => `<li>${asHtml(one)}</li>`).join("")}</ul>`;
+  const rest = findings.slice(openFindings);
+  const more =
+    rest.length === 0 ? "" : `<details><summary>${rest.length} more</summary>${list(rest)}</details>`;
+  return list(findings.slice(0, openFindings)) + more;
+}
+
+const openFindings = 8;
 
 function row(member: MemberReport): string {
   const { interval, notes } = member;
@@ -87,12 +101,8 @@ const sources: Readonly<Record<MemberReport["timeSource"], string>> = {
 };
 
 const namedFiles = 3;
-
-const width = 720;
-const left = 130;
-
-/** More than that many stand closer together. */
-const roomyMembers = 12;
+/** More than that many plots are drawn smaller. */
+const roomyMembers = 4;
 
 /** A dot for each member on one scale: zero is T0, the bar is one frame of that member. */
 function startPlot(members: readonly MemberReport[]): string {
@@ -103,55 +113,58 @@ function startPlot(members: readonly MemberReport[]): string {
     frameIntervalMs,
   ]);
   const low = Math.min(0, ...values);
-  const high = Math.max(1, ...values) * 1.08;
-  const x = (value: number): number => left + ((value - low) / (high - low)) * (width - left - 20);
-  const step = timed.length > roomyMembers ? 16 : 26;
-  const lines = timed.map((member, i) => {
-    const y = 26 + i * step;
-    const { startErrorMs = 0, frameIntervalMs = 0 } = member;
+  const high = Math.max(1, ...values) * 1.04;
+  const left = (value: number): string => `left:${percent((value - low) / (high - low))}`;
+  const rows = timed.map(({ key, startErrorMs = 0, frameIntervalMs = 0 }, i) => {
+    const row = `grid-row:${i + 1}`;
+    const bar = `${left(0)};width:${percent(frameIntervalMs / (high - low))}`;
     return (
-      `<text x="${left - 10}" y="${y + 4}" class="label">${asHtml(clipped(member.key))}</text>` +
-      `<rect x="${x(0).toFixed(1)}" y="${y - 5}" width="${Math.max(0, x(frameIntervalMs) - x(0)).toFixed(1)}" height="10" class="frame"/>` +
-      `<circle cx="${x(startErrorMs).toFixed(1)}" cy="${y}" r="5"><title>${asHtml(member.key)}: ${ms(startErrorMs)}</title></circle>`
+      `<b style="${row}">${asHtml(key)}</b><div style="${row}" title="${asHtml(key)}: ${ms(startErrorMs)}">` +
+      `<i class="bar" style="${bar}"></i><i class="dot" style="${left(startErrorMs)}"></i></div>`
     );
   });
-  const bottom = 26 + timed.length * step;
   const ticks = axis(low, high).map(
-    (value) =>
-      `<line x1="${x(value).toFixed(1)}" x2="${x(value).toFixed(1)}" y1="12" y2="${bottom - 10}" class="${value === 0 ? "zero" : "grid"}"/>` +
-      `<text x="${x(value).toFixed(1)}" y="${bottom + 6}" class="tick">${value} ms</text>`,
+    (value) => `<i${value === 0 ? ' class="zero"' : ""} style="${left(value)}"><s>${value} ms</s></i>`,
   );
-  return `<svg viewBox="0 0 ${width} ${bottom + 14}" role="img" aria-label="First frame of each member after the common start">${ticks.join("")}${lines.join("")}</svg><p class="key">dot: first frame · bar: one frame interval of that member</p>`;
+  return (
+    `<div class="starts" role="img" aria-label="First frame of each member after the common start">` +
+    `<div class="ticks" style="grid-row:1/span ${timed.length}">${ticks.join("")}</div>${rows.join("")}</div>` +
+    `<p class="key">dot: first frame · bar: one frame interval of that member</p>`
+  );
 }
 
-/** Times between frames over the session: between the shortest and the longest of each span, so that no hole is lost. */
+/** Times between frames over the session: from the shortest to the longest of each span, so that no hole is lost. */
 function intervalPlot({ key, curve, interval, frameIntervalMs = 0 }: MemberReport): string {
   const [begin] = curve;
   const end = curve.at(-1);
   if (begin === undefined || end === undefined || interval === undefined) return "";
   const high = Math.max(frameIntervalMs * 2, interval.longestMs) * 1.05;
-  const x = (atMs: number): string =>
-    (((atMs - begin.fromMs) / Math.max(1, end.toMs - begin.fromMs)) * plot.width).toFixed(1);
-  const y = (value: number): string => (plot.height - (value / high) * plot.height).toFixed(1);
-  const upper = curve.map(
-    ({ fromMs, toMs, longestMs }) => `${x(fromMs)},${y(longestMs)} ${x(toMs)},${y(longestMs)}`,
-  );
-  const lower = curve.map(
-    ({ fromMs, toMs, shortestMs }) => `${x(toMs)},${y(shortestMs)} ${x(fromMs)},${y(shortestMs)}`,
-  );
+  const across = Math.max(1, end.toMs - begin.fromMs);
+  const point = (atMs: number, value: number): string =>
+    `${Math.round(((atMs - begin.fromMs) / across) * plot.width)},${Math.round((1 - value / high) * plot.height)}`;
+  const upper = curve.flatMap((span) => [
+    point(span.fromMs, span.longestMs),
+    point(span.toMs, span.longestMs),
+  ]);
+  const lower = curve.flatMap((span) => [
+    point(span.fromMs, span.shortestMs),
+    point(span.toMs, span.shortestMs),
+  ]);
+  const level = point(begin.fromMs, frameIntervalMs).split(",")[1] ?? "";
   return (
-    `<figure><figcaption><b>${asHtml(key)}</b> ${ms(frameIntervalMs)}, longest ${ms(interval.longestMs)}</figcaption>` +
-    `<svg viewBox="0 -2 ${plot.width} ${plot.height + 18}" role="img" aria-label="Time between frames of ${asHtml(key)}">` +
-    `<line x1="0" x2="${plot.width}" y1="${plot.height}" y2="${plot.height}" class="zero"/>` +
-    `<line x1="0" x2="${plot.width}" y1="${y(frameIntervalMs)}" y2="${y(frameIntervalMs)}" class="grid"/>` +
-    `<polygon points="${[...upper, ...lower.reverse()].join(" ")}"/>` +
-    `<text x="0" y="${plot.height + 13}" class="tick start">${seconds(begin.fromMs / 1000)}</text>` +
-    `<text x="${plot.width}" y="${plot.height + 13}" class="tick end">${seconds(end.toMs / 1000)}</text></svg></figure>`
+    `<figure><figcaption><b>${asHtml(key)}</b> longest ${ms(interval.longestMs)}</figcaption>` +
+    `<svg viewBox="0 0 ${plot.width} ${plot.height}" preserveAspectRatio="none" role="img" aria-label="Time between frames of ${asHtml(key)}">` +
+    `<path d="M0,${level}H${plot.width}" class="level"/><polygon points="${[...upper, ...lower.reverse()].join(" ")}"/></svg>` +
+    `<div class="ends"><span>${seconds(begin.fromMs / 1000)}</span><span>${seconds(end.toMs / 1000)}</span></div></figure>`
   );
 }
 
-/** In units of its drawing. */
-const plot = { width: 480, height: 70 };
+/** In units of its drawing, which takes the room there is. */
+const plot = { width: 1000, height: 100 };
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(2)}%`;
+}
 
 function axis(low: number, high: number): number[] {
   const rough = (high - low) / 6;
@@ -180,6 +193,7 @@ function iso(us: number): string {
 }
 
 function ms(value: number): string {
+  if (Math.abs(value) >= 10_000) return `${(value / 1000).toFixed(1)} s`;
   return `${value.toFixed(Math.abs(value) < 10 ? 2 : 1)} ms`;
 }
 
@@ -190,10 +204,6 @@ function rate(intervalMs: number | undefined): string {
 
 function seconds(value: number): string {
   return `${value.toFixed(2)} s`;
-}
-
-function clipped(text: string): string {
-  return text.length > 18 ? `${text.slice(0, 17)}…` : text;
 }
 
 function asHtml(text: string): string {
@@ -219,10 +229,14 @@ dl div{background:var(--card);border-radius:.5rem;padding:.6rem .8rem}dt{color:v
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{text-align:right;padding:.45rem .45rem;border-bottom:1px solid var(--line);vertical-align:top;white-space:nowrap}
 thead th{color:var(--dim);font-weight:500;font-size:.85rem}
-th:first-child{text-align:left}small{display:block;font-weight:400;color:var(--dim)}th small{white-space:normal;overflow-wrap:anywhere;max-width:18rem}
-svg{width:100%;height:auto;display:block}text{font:12px system-ui,sans-serif;fill:var(--ink)}
-.label{text-anchor:end}.tick{fill:var(--dim);text-anchor:middle;font-size:11px}.start{text-anchor:start}.end{text-anchor:end}
-.grid{stroke:var(--line)}.zero{stroke:var(--dim)}.frame{fill:var(--line)}circle{fill:var(--accent)}polygon{fill:var(--accent);stroke:var(--accent);stroke-width:1;stroke-linejoin:round}
-.plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(24rem,100%),1fr));gap:1rem 2rem}figure{margin:0}figcaption{font-size:.85rem;color:var(--dim)}figcaption b{color:var(--ink)}
+th:first-child{text-align:left}small{display:block;font-weight:400;color:var(--dim)}th small{white-space:normal;overflow-wrap:anywhere;width:18rem}
+.starts{display:grid;grid-template-columns:minmax(0,max-content) 1fr;column-gap:.8rem;font-size:.85rem;line-height:1.15rem;padding:0 2rem 1.5rem 0}
+.starts b{grid-column:1;font-weight:400;text-align:right;overflow:hidden;text-overflow:ellipsis;white-space:nowrap;max-width:14rem}.starts div{grid-column:2;position:relative}.starts i{position:absolute}
+.bar{top:.35rem;height:.5rem;background:var(--line)}.dot{top:.3rem;width:.6rem;height:.6rem;margin-left:-.3rem;border-radius:50%;background:var(--accent)}
+.ticks i{top:0;bottom:-.3rem;border-left:1px solid var(--line)}.ticks .zero{border-color:var(--dim)}.ticks s{position:absolute;top:100%;transform:translateX(-50%);white-space:nowrap;text-decoration:none;font-style:normal;color:var(--dim)}
+.plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(24rem,100%),1fr));gap:1rem 2rem}.dense{grid-template-columns:repeat(auto-fill,minmax(min(14rem,100%),1fr));gap:.8rem 1.5rem}
+figure{margin:0;font-size:.85rem;color:var(--dim)}figcaption b{color:var(--ink)}svg{display:block;width:100%;height:5rem;border-bottom:1px solid var(--dim);overflow:visible}.dense svg{height:3rem}.ends{display:flex;justify-content:space-between;font-size:.75rem}
+polygon{fill:var(--accent);stroke:var(--accent);stroke-linejoin:round}.level{stroke:var(--line)}polygon,.level{vector-effect:non-scaling-stroke}
+details{padding-left:1.2rem}summary{color:var(--dim);cursor:pointer}
 .key,footer{color:var(--dim);font-size:.85rem}footer{margin-top:2.5rem}
 `;
