@@ -8,7 +8,7 @@ import { Retention } from "./library/retention.ts";
 import { retentionMigrations } from "./library/retention-policy.ts";
 import { DiskGuard } from "./library/storage-guard.ts";
 import { deviceIdMigrations } from "./multicam/device-ids.ts";
-import { uploadMigrations } from "./multicam/uploads/upload-queue.ts";
+import { uploadMigrations } from "./multicam/uploads/upload-store.ts";
 import { scheduleMigrations } from "./recording/schedule-store.ts";
 import type { DataDir } from "./store/data-dir.ts";
 import { type Database, openDatabase } from "./store/database.ts";

@@ -1,10 +1,15 @@
 /**
- * One file by HTTP PUT, streamed from the disk with its length. A presigned address covers neither a content type nor
- * chunks, so that neither is sent (spec section 11.1).
+ * A file, or a part of it, by HTTP PUT, streamed from the disk with its length. A presigned address covers neither a
+ * content type nor chunks, so that neither is sent (spec section 11.1).
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
+import {
+  type ClientRequest,
+  request as httpRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+} from "node:http";
 import { request as httpsRequest } from "node:https";
 import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -14,23 +19,30 @@ import type { Clock } from "../../clock/clock.ts";
 export interface PutRequest {
   readonly url: URL;
   readonly path: string;
+  /** Of the first byte. Default 0. */
+  readonly offset?: number;
   readonly size: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** Without any byte taken on; default 300,000. */
   readonly idleTimeoutMs?: number;
+  /** @param bytes of this request, so far */
   readonly onProgress?: (bytes: number) => void;
 }
 
 export interface PutOutcome {
-  /** The receiver stated the checksum of what it got, and it is the file's. `undefined`: it stated none. */
+  /** Whether the checksum the receiver stated is that of what was sent. `undefined`: it stated none. */
   readonly verified: boolean | undefined;
+  /** As the receiver stated it. */
+  readonly etag: string | undefined;
+  /** Hexadecimal, of what was sent. */
+  readonly md5: string;
 }
 
 /** @throws OcelliError `device_failed` with the receiver's answer, `device_unreachable`, `file_not_found`; the signal's reason */
 export async function putFile(put: PutRequest): Promise<PutOutcome> {
-  const { url, path, size, signal } = put;
+  const { url, path, offset = 0, size, signal } = put;
   const where = `${url.protocol}//${url.host}`;
   const stalled = new AbortController();
   const both = AbortSignal.any([signal, stalled.signal]);
@@ -63,7 +75,11 @@ export async function putFile(put: PutRequest): Promise<PutOutcome> {
     const answered = answerTo(request);
     // An answer that comes before the file is out is a refusal.
     answered.catch(() => undefined);
-    const source = createReadStream(path, { end: Math.max(0, size - 1), highWaterMark: 2 ** 18 });
+    const source = createReadStream(path, {
+      start: offset,
+      end: Math.max(offset, offset + size - 1),
+      highWaterMark: 2 ** 18,
+    });
     await Promise.race([
       size === 0 ? new Promise<void>((resolve) => request.end(resolve)) : pipeline(source, counted, request),
       answered,
@@ -71,22 +87,16 @@ export async function putFile(put: PutRequest): Promise<PutOutcome> {
     const response = await answered;
     const text = await bodyOf(response);
     const status = response.statusCode ?? 0;
-    if (status < 200 || status > 299) {
-      throw new OcelliError(
-        "device_failed",
-        `${where} refused the upload with HTTP ${status}${reasonIn(text)}.`,
-        {
-          details: { status },
-        },
-      );
-    }
+    if (status < 200 || status > 299) throw refusal(url, status, text);
     if (sent !== size) {
       throw new OcelliError(
         "device_failed",
         `${where} was content with ${sent} of ${size} bytes, which is not the file.`,
       );
     }
-    return { verified: sameAs(response.headers.etag, md5.digest("hex")) };
+    const { etag } = response.headers;
+    const digest = md5.digest("hex");
+    return { etag, md5: digest, verified: sameAs(response.headers, digest) };
   } catch (cause) {
     request.destroy();
     signal.throwIfAborted();
@@ -102,7 +112,7 @@ export async function putFile(put: PutRequest): Promise<PutOutcome> {
   }
 }
 
-function answerTo(request: ClientRequest): Promise<IncomingMessage> {
+export function answerTo(request: ClientRequest): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     request.once("response", resolve);
     request.once("error", reject);
@@ -110,7 +120,7 @@ function answerTo(request: ClientRequest): Promise<IncomingMessage> {
 }
 
 /** Answers are small; what is longer is not read. */
-async function bodyOf(response: IncomingMessage): Promise<string> {
+export async function bodyOf(response: IncomingMessage): Promise<string> {
   let text = "";
   for await (const chunk of response.setEncoding("utf8")) {
     text += String(chunk);
@@ -119,14 +129,34 @@ async function bodyOf(response: IncomingMessage): Promise<string> {
   return text;
 }
 
-/** S3 says why in XML. */
-function reasonIn(text: string): string {
-  const code = /<Code>([\w.-]{1,80})<\/Code>/.exec(text)?.[1];
-  return code === undefined ? "" : ` (${code})`;
+/** What S3 says in XML is wrong, such as `NoSuchUpload`. */
+export function errorCodeIn(text: string): string | undefined {
+  return /<Code>([\w.-]{1,80})<\/Code>/.exec(text)?.[1];
 }
 
-/** The ETag of a file that was put in one piece is its MD5; others say nothing. */
-function sameAs(etag: string | undefined, md5: string): boolean | undefined {
-  const bare = etag?.replaceAll('"', "").toLowerCase();
-  return bare !== undefined && /^[0-9a-f]{32}$/.test(bare) ? bare === md5 : undefined;
+export function refusal({ protocol, host }: URL, status: number, text: string): OcelliError {
+  const code = errorCodeIn(text);
+  const reason = code === undefined ? "" : ` (${code})`;
+  return new OcelliError(
+    "device_failed",
+    `${protocol}//${host} refused the upload with HTTP ${status}${reason}.`,
+    {
+      details: { status, ...(code === undefined ? {} : { reason: code }) },
+    },
+  );
+}
+
+/**
+ * Whether what was put has this checksum, as the receiver sees it: the ETag of what was put in one piece is its MD5, that of
+ * parts put together ends in their number. `undefined` where it tells nothing of that: it has another form, or the
+ * receiver says that it keeps the content under a key, where the ETag looks like an MD5 and is none.
+ */
+export function sameAs(headers: IncomingHttpHeaders, wanted: string): boolean | undefined {
+  const encryption = headers["x-amz-server-side-encryption"];
+  const underKey =
+    headers["x-amz-server-side-encryption-customer-algorithm"] !== undefined ||
+    (encryption !== undefined && encryption !== "AES256");
+  const bare = headers.etag?.replaceAll('"', "").toLowerCase();
+  if (underKey || bare === undefined || !/^[0-9a-f]{32}(-\d+)?$/.test(bare)) return undefined;
+  return bare.includes("-") === wanted.includes("-") ? bare === wanted : undefined;
 }

@@ -9,7 +9,8 @@ import { SystemClock } from "../../clock/system-clock.ts";
 import type { MediaEntry } from "../../library/contract.ts";
 import { type Database, openDatabase } from "../../store/database.ts";
 import type { OpenableFile, RecordingDevice } from "../contract.ts";
-import { UploadQueue, uploadMigrations } from "./upload-queue.ts";
+import { UploadQueue } from "./upload-queue.ts";
+import { uploadMigrations } from "./upload-store.ts";
 
 // A disk that takes nothing more; all else is tested with a running hub (test/e2e/multicam-uploads.test.ts).
 

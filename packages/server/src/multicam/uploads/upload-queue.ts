@@ -12,27 +12,14 @@ import { fileIdOf } from "@ocelli/protocol/multicam";
 import type { Clock } from "../../clock/clock.ts";
 import type { Library } from "../../library/contract.ts";
 import type { Log } from "../../log/log.ts";
-import { type Database, integer, type Migration, optionalText, text } from "../../store/database.ts";
+import type { Database } from "../../store/database.ts";
 import type { DeviceUploads, OpenableFile, RecordingDevice, Uploads, UploadTarget } from "../contract.ts";
+import { addressOf, shownAddress } from "./address.ts";
+import { KeptParts } from "./kept-parts.ts";
+import { abandonParts, type PartsUpload, sendInParts } from "./multipart.ts";
 import { putFile } from "./put-file.ts";
-import { maxObjectBytes, objectUrl, signedHeaders, storedSize } from "./s3.ts";
-
-export const uploadMigrations: readonly Migration[] = [
-  {
-    owner: "multicam uploads",
-    version: 1,
-    sql: `CREATE TABLE multicam_uploads (
-      id TEXT PRIMARY KEY,
-      seq INTEGER NOT NULL,
-      device_id TEXT NOT NULL,
-      file_name TEXT NOT NULL,
-      file_size INTEGER NOT NULL,
-      url TEXT NOT NULL,
-      kind TEXT NOT NULL,
-      error TEXT
-    ) STRICT`,
-  },
-];
+import { askS3, signedHeaders } from "./s3.ts";
+import { type UploadJob, UploadStore } from "./upload-store.ts";
 
 export interface UploadQueueOptions {
   readonly database: Database;
@@ -47,51 +34,37 @@ export interface UploadQueueOptions {
   readonly deleteAfterUpload?: boolean;
   /** Milliseconds before each further try. Default 2000, 4000. */
   readonly retryDelaysMs?: readonly number[];
-}
-
-interface Job {
-  readonly id: string;
-  readonly seq: number;
-  readonly deviceId: string;
-  readonly fileName: string;
-  readonly fileSize: number;
-  /** With what gives access: never told. */
-  readonly url: string;
-  readonly kind: UploadTarget["kind"];
-  /** Failed for good. */
-  readonly error: string | undefined;
+  /** With S3 credentials a file of more than two of these is sent in parts of so many bytes. Default 32 MiB. */
+  readonly partBytes?: number;
 }
 
 /** Failed ones that are remembered. */
 const keptFailures = 100;
 const maxQueued = 10_000;
+const defaultPartBytes = 32 * 2 ** 20;
+/** More than fit into an answer. */
+const maxTold = 500;
+/** What Amazon takes of a presigned address, bytes. */
+const maxPresignedBytes = 5 * 2 ** 30;
 
 export class UploadQueue implements Uploads {
   readonly #options: UploadQueueOptions;
   readonly #closing = new AbortController();
   /** By id; not written down. */
   readonly #credentials = new Map<string, CloudTarget>();
-  #jobs: Job[];
-  #current: { readonly job: Job; bytes: number; readonly sinceMonoUs: number } | undefined;
+  readonly #store: UploadStore;
+  readonly #parts: KeptParts;
+  #jobs: UploadJob[];
+  #current:
+    | { readonly job: UploadJob; bytes: number; resumed: number; readonly sinceMonoUs: number }
+    | undefined;
   #working: Promise<void> | undefined;
 
   constructor(options: UploadQueueOptions) {
     this.#options = options;
-    this.#jobs = options.database
-      .query("SELECT * FROM multicam_uploads ORDER BY seq", (row): Job => {
-        const kind = text(row, "kind");
-        return {
-          id: text(row, "id"),
-          seq: integer(row, "seq"),
-          deviceId: text(row, "device_id"),
-          fileName: text(row, "file_name"),
-          fileSize: integer(row, "file_size"),
-          url: text(row, "url"),
-          kind: kind === "s3" ? "s3" : "presigned",
-          error: optionalText(row, "error"),
-        };
-      })
-      .all();
+    this.#store = new UploadStore(options.database);
+    this.#parts = new KeptParts(options.database, options.log);
+    this.#jobs = this.#store.all();
   }
 
   /** Goes on with what was on its way when the hub went down. */
@@ -100,7 +73,7 @@ export class UploadQueue implements Uploads {
       if (job.kind !== "s3" || job.error !== undefined) continue;
       this.#fail(
         job,
-        "The hub was restarted, and credentials are not kept over that. Send UPLOAD_TO_CLOUD again.",
+        "The hub was restarted, and credentials are not kept over that. Send UPLOAD_TO_CLOUD again: what S3 has of the file need not be sent again.",
       );
     }
     this.#work();
@@ -108,24 +81,38 @@ export class UploadQueue implements Uploads {
 
   queue(device: RecordingDevice, file: OpenableFile, target: UploadTarget): void {
     const { fileName, fileSize } = file;
-    const url = this.#allowed(target);
+    const url = addressOf(target, this.#options);
+    if (
+      target.kind === "presigned" &&
+      fileSize > maxPresignedBytes &&
+      /\.amazonaws\.com$/.test(url.hostname)
+    ) {
+      throw new OcelliError(
+        "unsupported",
+        `${fileName} is larger than 5 GiB, which S3 does not take by a presigned address. Send UPLOAD_TO_CLOUD with S3 credentials, or record in shorter segments.`,
+      );
+    }
     const known = this.#jobs.find((job) => job.deviceId === device.deviceId && job.fileName === fileName);
     if (known !== undefined && known.error === undefined) return;
     if (this.#jobs.length >= maxQueued) {
       throw new OcelliError("storage_failed", `${maxQueued} uploads wait already. Wait until some are done.`);
     }
-    if (known !== undefined) this.#forget(known);
-    const job: Job = {
+    const job: UploadJob = {
       ...{ id: randomUUID(), deviceId: device.deviceId, fileName, fileSize, url: url.href },
       seq: (this.#jobs.at(-1)?.seq ?? 0) + 1,
       kind: target.kind,
       error: undefined,
     };
-    this.#options.database
-      .command(
-        "INSERT INTO multicam_uploads (id, seq, device_id, file_name, file_size, url, kind, error) VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
-      )
-      .run(job.id, job.seq, job.deviceId, fileName, fileSize, job.url, job.kind);
+    try {
+      this.#store.add(job);
+    } catch (cause) {
+      throw new OcelliError(
+        "storage_failed",
+        `${fileName} was not queued for its upload, for that could not be written down: ${messageOf(cause)}. Make room on the hub's disk and ask again; what was queued before stays.`,
+        { cause },
+      );
+    }
+    if (known !== undefined) this.#drop(known);
     if (target.kind === "s3") this.#credentials.set(job.id, target.target);
     this.#jobs.push(job);
     this.#work();
@@ -138,6 +125,7 @@ export class UploadQueue implements Uploads {
       current: current === undefined ? undefined : this.#item(current.job),
       waiting: mine
         .filter((job) => job.error === undefined && job.id !== current?.job.id)
+        .slice(0, maxTold)
         .map((job) => this.#item(job)),
       failed: mine.filter((job) => job.error !== undefined).map((job) => this.#item(job)),
     };
@@ -165,7 +153,7 @@ export class UploadQueue implements Uploads {
       });
   }
 
-  #next(): Job | undefined {
+  #next(): UploadJob | undefined {
     return this.#jobs.find((job) => job.error === undefined);
   }
 
@@ -177,23 +165,29 @@ export class UploadQueue implements Uploads {
     }
   }
 
-  async #upload(job: Job): Promise<void> {
+  async #upload(job: UploadJob): Promise<void> {
     const { clock, log, retryDelaysMs = [2000, 4000] } = this.#options;
     const { signal } = this.#closing;
-    for (let tries = 0; ; tries++) {
-      this.#current = { job, bytes: 0, sinceMonoUs: clock.monoUs() };
+    let [tries, arrived] = [0, 0];
+    for (;;) {
+      this.#current = { job, bytes: 0, resumed: 0, sinceMonoUs: clock.monoUs() };
       try {
         const verified = await this.#send(job, signal);
-        this.#forget(job);
+        this.#parts.forget(job.fileName);
+        this.#drop(job);
         log.info({ file: job.fileName, bytes: job.fileSize, verified }, "a recording has been uploaded");
         await this.#deleteIfWanted(job, verified);
         return;
       } catch (error) {
         if (signal.aborted) return;
-        const delay = retryDelaysMs[tries];
-        log.warn({ err: error, file: job.fileName, tries: tries + 1 }, "an upload failed");
+        // A large file over a bad line is not given up as long as it gets on.
+        const parts = this.#parts.of(job.fileName)?.parts.size ?? 0;
+        if (parts > arrived) tries = 0;
+        arrived = parts;
+        const delay = retryDelaysMs[tries++];
+        log.warn({ err: error, file: job.fileName, tries }, "an upload failed");
         if (delay === undefined || (error instanceof OcelliError && error.code === "file_not_found")) {
-          this.#fail(job, messageOf(error));
+          await this.#giveUp(job, messageOf(error));
           return;
         }
         await clock.sleep(delay, signal).catch(() => undefined);
@@ -203,33 +197,53 @@ export class UploadQueue implements Uploads {
     }
   }
 
+  async #giveUp(job: UploadJob, why: string): Promise<void> {
+    const target = this.#credentials.get(job.id);
+    if (target !== undefined) await abandonParts(this.#inParts(job, target, ""));
+    this.#fail(job, why);
+  }
+
   /** @returns whether the receiver has proved that it has the file */
-  async #send(job: Job, signal: AbortSignal): Promise<boolean> {
-    const { library, clock } = this.#options;
+  async #send(job: UploadJob, signal: AbortSignal): Promise<boolean> {
+    const { library, clock, partBytes = defaultPartBytes } = this.#options;
     const { path } = library.get("recording", job.fileName);
     const url = new URL(job.url);
     const target = this.#credentials.get(job.id);
-    if (target !== undefined && job.fileSize > maxObjectBytes) {
-      throw new OcelliError(
-        "unsupported",
-        "The file is larger than 5 GiB, which S3 does not take in one piece. Record in shorter segments.",
-      );
+    if (target !== undefined && job.fileSize > 2 * partBytes) {
+      return this.#checked(url, await sendInParts(this.#inParts(job, target, path)));
     }
+    const asked = target === undefined ? undefined : { url, target, clock };
     const { verified } = await putFile({
       ...{ url, path, size: job.fileSize, clock, signal },
-      headers: target === undefined ? {} : await signedHeaders("PUT", url, target),
-      onProgress: (bytes) => {
-        if (this.#current !== undefined) this.#current.bytes = bytes;
-      },
+      headers: asked === undefined ? {} : await signedHeaders({ method: "PUT", ...asked }),
+      onProgress: (bytes) => this.#got(bytes, 0),
     });
-    if (verified === false) {
-      throw new OcelliError("device_failed", `${url.host} states another checksum than the file has.`);
-    }
-    if (verified !== undefined || target === undefined) return verified ?? false;
-    return (await storedSize(url, target, signal)) === job.fileSize;
+    if (verified !== undefined || asked === undefined) return this.#checked(url, verified);
+    const { status, headers } = await askS3({ method: "HEAD", ...asked }, signal);
+    return status === 200 && Number(headers["content-length"]) === job.fileSize;
   }
 
-  async #deleteIfWanted({ fileName }: Job, verified: boolean): Promise<void> {
+  #checked(url: URL, verified: boolean | undefined): boolean {
+    if (verified !== false) return verified ?? false;
+    throw new OcelliError("device_failed", `${url.host} states another checksum than the file has.`);
+  }
+
+  #inParts(job: UploadJob, target: CloudTarget, path: string): PartsUpload {
+    const { clock, partBytes = defaultPartBytes } = this.#options;
+    return {
+      ...{ fileName: job.fileName, path, size: job.fileSize, url: new URL(job.url), target, clock },
+      ...{ kept: this.#parts, partBytes, signal: this.#closing.signal },
+      onProgress: (bytes, resumed) => this.#got(bytes, resumed),
+    };
+  }
+
+  #got(bytes: number, resumed: number): void {
+    if (this.#current === undefined) return;
+    this.#current.bytes = bytes;
+    this.#current.resumed = resumed;
+  }
+
+  async #deleteIfWanted({ fileName }: UploadJob, verified: boolean): Promise<void> {
     const { deleteAfterUpload = false, library, log } = this.#options;
     if (!deleteAfterUpload) return;
     if (!verified) {
@@ -244,50 +258,35 @@ export class UploadQueue implements Uploads {
     });
   }
 
-  /** @throws OcelliError `invalid_params`, `permission_denied` */
-  #allowed(target: UploadTarget): URL {
-    const { hosts, s3Endpoint } = this.#options;
-    const given = target.kind === "presigned" ? target.uploadUrl : objectUrl(target.target, s3Endpoint).href;
-    const url = URL.canParse(given) ? new URL(given) : undefined;
-    if (url === undefined || !/^https?:$/.test(url.protocol) || url.username !== "") {
-      throw new OcelliError(
-        "invalid_params",
-        "uploadUrl must be an http or https address without a user name.",
-      );
-    }
-    const own = target.kind === "s3" && s3Endpoint !== undefined;
-    if (own || hosts.some((host) => matches(url.hostname, host))) return url;
-    throw new OcelliError(
-      "permission_denied",
-      `Uploads to ${url.hostname} are not allowed. The hub's operator can add it to multicam.uploadHosts.`,
-      { details: { host: url.hostname } },
-    );
-  }
-
-  #fail(job: Job, error: string): void {
-    this.#note("UPDATE multicam_uploads SET error = ?, url = '' WHERE id = ?", error, job.id);
+  #fail(job: UploadJob, error: string): void {
+    this.#note(() => this.#store.fail(job.id, error));
     this.#credentials.delete(job.id);
-    this.#jobs = this.#jobs.map((one) => (one.id === job.id ? { ...one, error, url: shown(job.url) } : one));
+    this.#jobs = this.#jobs.map((one) =>
+      one.id === job.id ? { ...one, error, url: shownAddress(job.url) } : one,
+    );
     const failed = this.#jobs.filter((one) => one.error !== undefined);
-    for (const old of failed.slice(0, Math.max(0, failed.length - keptFailures))) this.#forget(old);
+    for (const old of failed.slice(0, Math.max(0, failed.length - keptFailures))) {
+      this.#parts.forget(old.fileName);
+      this.#drop(old);
+    }
   }
 
-  #forget(job: Job): void {
-    this.#note("DELETE FROM multicam_uploads WHERE id = ?", job.id);
+  #drop(job: UploadJob): void {
+    this.#note(() => this.#store.remove(job.id));
     this.#credentials.delete(job.id);
     this.#jobs = this.#jobs.filter(({ id }) => id !== job.id);
   }
 
   /** A full disk must not stop the queue: what could not be noted is done once more after a restart. */
-  #note(sql: string, ...values: readonly string[]): void {
+  #note(write: () => void): void {
     try {
-      this.#options.database.command(sql).run(...values);
+      write();
     } catch (error) {
       this.#options.log.error({ err: error }, "how an upload went could not be written down");
     }
   }
 
-  #item(job: Job): UploadItem {
+  #item(job: UploadJob): UploadItem {
     const running = this.#current?.job.id === job.id ? this.#current : undefined;
     const bytes = running?.bytes ?? 0;
     const seconds = running === undefined ? 0 : (this.#options.clock.monoUs() - running.sinceMonoUs) / 1e6;
@@ -297,21 +296,10 @@ export class UploadQueue implements Uploads {
       fileSize: job.fileSize,
       bytesUploaded: bytes,
       uploadProgress: job.fileSize === 0 ? 0 : Math.min(100, (bytes / job.fileSize) * 100),
-      uploadSpeed: seconds > 0 ? Math.round(bytes / seconds) : 0,
+      uploadSpeed: seconds > 0 ? Math.round((bytes - (running?.resumed ?? 0)) / seconds) : 0,
       status: job.error !== undefined ? "failed" : running === undefined ? "queued" : "uploading",
-      uploadUrl: job.url === "" ? undefined : shown(job.url),
+      uploadUrl: job.url === "" ? undefined : shownAddress(job.url),
       error: job.error,
     };
   }
-}
-
-/** The address without what gives access. */
-function shown(url: string): string {
-  return url.split("?", 1)[0] ?? "";
-}
-
-function matches(host: string, pattern: string): boolean {
-  const name = host.toLowerCase();
-  const wanted = pattern.toLowerCase();
-  return wanted.startsWith("*.") ? name.endsWith(wanted.slice(1)) : name === wanted;
 }
