@@ -91,16 +91,19 @@ describe("members with B-frames, with sound and in several files", () => {
   });
 
   // The hub looks at the order of storing, in which a hole between B-frames lies elsewhere.
-  it.each(cameras.filter((key) => key !== "camera110"))("misses as many frames of %s as the hub dropped while it recorded", (key) => {
-    const { files, frames_dropped } = member(key);
-    const sidecars = files.map(
-      (file) =>
-        JSON.parse(readFileSync(`${hub.file("recordings", file)}.json`, "utf8")) as {
-          droppedFrames?: number;
-        },
-    );
-    expect(sidecars.reduce((sum, { droppedFrames = 0 }) => sum + droppedFrames, 0)).toBe(frames_dropped);
-  });
+  it.each(cameras.filter((key) => key !== "camera110"))(
+    "misses as many frames of %s as the hub dropped while it recorded",
+    (key) => {
+      const { files, frames_dropped } = member(key);
+      const sidecars = files.map(
+        (file) =>
+          JSON.parse(readFileSync(`${hub.file("recordings", file)}.json`, "utf8")) as {
+            droppedFrames?: number;
+          },
+      );
+      expect(sidecars.reduce((sum, { droppedFrames = 0 }) => sum + droppedFrames, 0)).toBe(frames_dropped);
+    },
+  );
 
   it("gives the same to many who ask at the same time", async () => {
     const page = new URL(report.report_url, hub.url).href;
