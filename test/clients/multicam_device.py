@@ -147,7 +147,7 @@ def perform(command):
             if now != "recording":
                 camera.target = None
                 return None if has("silent-stop") else reply("error", message="Not currently recording")
-            suffix = ".mov" if options.dialect == "prose" else ".mp4"
+            suffix = ".mov" if options.dialect == "prose" else os.path.splitext(options.video)[1]
             file = f"{options.id}_{round(camera.target * 1000)}{suffix}"
             camera.files.append((file, time.time()))
             camera.target = None

@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import type { Clock } from "../clock/clock.ts";
 import { type ProbeResult, probe } from "../ffmpeg/probe.ts";
 import type { MediaKind, Sidecar } from "./contract.ts";
-import { cameraOfName, extensionOf } from "./names.ts";
+import { cameraOfName, extensionOf, isEnclosure } from "./names.ts";
 import { importedReason, stampOf } from "./reconcile.ts";
 import { recordedFrames } from "./recorded-frames.ts";
 import { isoOfUs } from "./sidecar.ts";
@@ -31,7 +31,8 @@ export async function describeFile(
 ): Promise<Sidecar> {
   const file = await stat(path, { bigint: true });
   const { bytes, modifiedAtUs } = stampOf(file);
-  const probed = await probeFrames(kind, path, options);
+  const isPicture = !isEnclosure(filename);
+  const probed = isPicture ? await probeFrames(kind, path, options) : undefined;
   const video = probed?.video;
   const times = kind === "recording" ? await captureTimes(path, options.signal) : undefined;
   const birthUs = Number(file.birthtimeNs / 1000n);
@@ -46,7 +47,7 @@ export async function describeFile(
     cameraId: cameraOfName(filename) ?? "unknown",
     cameraName: "",
     device: { busPath: "" },
-    state: video === undefined ? "failed" : "complete",
+    state: isPicture && video === undefined ? "failed" : "complete",
     format: extension === "jpeg" ? "jpg" : extension,
     codec: video?.codec ?? "",
     resolution:

@@ -142,6 +142,7 @@ describe("names the hub makes", () => {
   it("knows media from what lies beside them", () => {
     expect(isMediaName("recording", "a.mp4")).toBe(true);
     expect(isMediaName("recording", "a.MKV")).toBe(true);
+    expect(isMediaName("recording", "a.zip")).toBe(true);
     expect(isMediaName("recording", "a.mp4.json")).toBe(false);
     expect(isMediaName("recording", "a.jpg")).toBe(false);
     expect(isMediaName("recording", ".tmp-a.mp4")).toBe(false);

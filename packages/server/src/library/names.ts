@@ -16,9 +16,13 @@ export const maxNameBytes = 216;
 
 export const sidecarSuffix = ".json";
 
+const videos: ReadonlySet<string> = new Set(["mp4", "mkv", "ts"]);
+/** What devices record that is no video: kept among the recordings as it came. */
+const enclosures: ReadonlySet<string> = new Set(["zip", "bin"]);
+
 /** Extensions that make a file a medium of its kind; all else in a folder is not the library's. */
 const extensions: Readonly<Record<MediaKind, ReadonlySet<string>>> = {
-  recording: new Set(["mp4", "mkv", "ts"]),
+  recording: new Set([...videos, ...enclosures]),
   snapshot: new Set(["jpg", "jpeg", "png"]),
 };
 
@@ -28,6 +32,17 @@ const sameExtension: Readonly<Record<string, string>> = { jpeg: "jpg" };
 export function extensionOf(name: string): string {
   const dot = name.lastIndexOf(".");
   return dot > 0 ? name.slice(dot + 1).toLowerCase() : "";
+}
+
+/** A recording that nothing can be shown of. */
+export function isEnclosure(name: string): boolean {
+  return enclosures.has(extensionOf(name));
+}
+
+/** What a file fetched from elsewhere can be called; `bin` where its own extension is not one of the library's. */
+export function extensionOfImport(name: string): string {
+  const extension = extensionOf(name);
+  return extensions.recording.has(extension) ? extension : "bin";
 }
 
 /** The name without its media extension: what clients that leave it out ask for. */

@@ -16,6 +16,7 @@ import type { EventBus } from "../events/bus.ts";
 import { probe } from "../ffmpeg/probe.ts";
 import { runFfmpeg } from "../ffmpeg/run.ts";
 import type { Library, MediaEntry, Sidecar, StorageGuard } from "../library/contract.ts";
+import { isEnclosure } from "../library/names.ts";
 import { countPresentedFrames, hiddenLeadUs } from "../library/presented-frames.ts";
 import type { Log } from "../log/log.ts";
 import { syncFolder } from "../store/atomic-file.ts";
@@ -101,6 +102,13 @@ export class Exporter implements Exports {
 
   #finished(filename: string): MediaEntry {
     const entry = this.#options.library.get("recording", filename);
+    if (isEnclosure(entry.filename)) {
+      throw new OcelliError(
+        "unsupported",
+        `${entry.filename} is no video that could be exported. Download it as it is.`,
+        { details: { filename: entry.filename } },
+      );
+    }
     if (entry.state !== "recording") return entry;
     throw new OcelliError(
       "file_in_use",

@@ -9,6 +9,7 @@ import { fileStem, syncFacts } from "./camera-member.ts";
 import type { MemberReport, SyncReport } from "./contract.ts";
 import { type CutParts, cutMember, type MemberCut, planMemberCut } from "./cut-member.ts";
 import { importFile } from "./import-file.ts";
+import { alignFolder } from "./work-folder.ts";
 
 export interface AlignParts extends CutParts {
   readonly bus: EventBus;
@@ -41,8 +42,6 @@ export interface Aligned {
   readonly preview: string | undefined;
 }
 
-/** Of the folder in which the files of a session are made. */
-export const alignPrefix = "align-";
 /** Frames a second of the side-by-side view, at most: the rate of its fastest member otherwise. */
 const fastestPreview = 60;
 /** How much of the work the side-by-side view is. */
@@ -71,7 +70,7 @@ export async function alignSession(
     cuts.map(({ cut }) => cut),
     parts,
   );
-  const folder = join(parts.folder, `${alignPrefix}${session.id}`);
+  const folder = alignFolder(parts.folder, session.id);
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
   const progress = new Progress(report, parts, options);

@@ -6,7 +6,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { OcelliError } from "@ocelli/protocol";
 import type { Library, MediaEntry } from "../library/contract.ts";
-import { stemOf } from "../library/names.ts";
+import { isEnclosure, stemOf } from "../library/names.ts";
 import { countPresentedFrames } from "../library/presented-frames.ts";
 import { copyArgs, encodeArgs, joinList } from "./align-args.ts";
 import { encoderThreads, type FfmpegParts, runFfmpegWork } from "./align-ffmpeg.ts";
@@ -14,6 +14,7 @@ import type { MemberReport } from "./contract.ts";
 import { type Cut, planCut, type TimedFrame } from "./cut-plan.ts";
 import { deviceClock } from "./device-clock.ts";
 import { isTimed } from "./member-report.ts";
+import { onOneClock, totalUs } from "./one-clock.ts";
 
 export interface CutParts extends FfmpegParts {
   readonly library: Library;
@@ -32,6 +33,8 @@ export async function planMemberCut(
   common: { readonly fromUs: number; readonly toUs: number },
   { library, frames }: CutParts,
 ): Promise<MemberCut | string> {
+  const enclosure = member.files.find(isEnclosure);
+  if (enclosure !== undefined) return `${enclosure} is no video`;
   if (!isTimed(member)) {
     return (
       (member.timeSource === "unknown" ? member.notes[0] : undefined) ?? "its file holds no capture times"
@@ -39,11 +42,13 @@ export async function planMemberCut(
   }
   const shiftUs = deviceClock(member)?.shiftUs ?? 0;
   const all = member.files.map((file) => library.get("recording", file));
-  const cut = await planCut(
-    all.map(({ path }) => shifted(frames(path), shiftUs)),
-    common.fromUs,
-    common.toUs,
-  );
+  let steppedUs = 0;
+  const timed = all.map(({ path, clockSteps }) => {
+    const steady = onOneClock(frames(path), clockSteps, steppedUs);
+    steppedUs += totalUs(clockSteps);
+    return shifted(steady, shiftUs);
+  });
+  const cut = await planCut(timed, common.fromUs, common.toUs);
   const [entry, ...others] = (cut?.files ?? []).flatMap(({ index }) => all[index] ?? []);
   if (cut === undefined || entry === undefined) return "it has no frame in the common time";
   const other = others.find(

@@ -1,6 +1,5 @@
 /** A MultiCam device somewhere in the network as a member: told the instant, stopped, and its file fetched. */
 import { rm } from "node:fs/promises";
-import { join } from "node:path";
 import { type DeviceResult, MultiCamController, MultiCamError } from "@ocelli/client/node";
 import { type ErrorCode, messageOf, OcelliError } from "@ocelli/protocol";
 import type { ClockSync } from "../clock/sync/state.ts";
@@ -10,12 +9,18 @@ import type { SessionMember, SyncSession } from "./contract.ts";
 import { type ImportParts, importFile } from "./import-file.ts";
 import type { MemberChange, MemberDriver } from "./members.ts";
 import { trueStartUs } from "./session-clock.ts";
+import { fetchFolder } from "./work-folder.ts";
 
 /** A device has at least so long to accept its start, and is given up so long before the common instant. */
 const shortestArmMs = 2000;
 const letGoMs = 500;
 /** How long a device whose start failed on the way is told to stop. */
 const letGoWithinMs = 5000;
+
+interface DeviceFile {
+  readonly fileId?: string | undefined;
+  readonly fileName?: string | undefined;
+}
 
 export interface DeviceDriverOptions extends ImportParts {
   readonly clockSync: Pick<ClockSync, "state">;
@@ -84,12 +89,9 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
           ...(fileName === undefined && fileId === undefined ? {} : { fileName: fileName ?? fileId ?? "" }),
           ...(fileSize === undefined ? {} : { fileSize }),
         };
-        return { ...(await fetchFile(id, session, member, { fileId, fileName })), declared: told };
+        return { ...(await fetchFiles(id, session, member, { fileId, fileName })), declared: told };
       } catch (error) {
-        log.warn(
-          { err: error, member: member.key },
-          "a device could not be stopped, or its file not fetched",
-        );
+        log.warn({ err: error, member: member.key }, "a device could not be stopped");
         return { state: "failed", error: messageOf(asOcelliError(error)), declared };
       }
     },
@@ -127,31 +129,53 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
     return { signal: late.signal, [Symbol.dispose]: cancel };
   }
 
-  async function fetchFile(
+  /** What was fetched stays when a later file cannot be; what was fetched and not taken in stays where it is. */
+  async function fetchFiles(
     id: string,
     session: SyncSession,
     member: SessionMember,
-    file: { readonly fileId: string | undefined; readonly fileName: string | undefined },
+    stopped: DeviceFile,
   ): Promise<MemberChange> {
-    const folder = join(options.folder, session.id);
-    const { path, bytes } = await controller.download(id, file, { folder, signal: closing.signal });
-    log.info({ member: member.key, bytes }, "the file of a device has been fetched");
     const { deviceId } = controller.device(id);
     const key = deviceId === undefined || isCameraName(deviceId) ? member.key : deviceId;
-    const filename = await importFile(
-      {
-        path,
-        stem: fileStem(session, { key }),
-        cameraId: key,
-        cameraName: member.name,
-        sync: syncFacts(session),
-        signal: closing.signal,
-      },
-      options,
-    );
-    await rm(folder, { recursive: true, force: true });
-    return { state: "completed", files: [filename] };
+    const stem = fileStem(session, { key });
+    const folder = fetchFolder(options.folder, stem);
+    const files: string[] = [];
+    try {
+      for (const file of await filesOf(id, stopped)) {
+        const { path, bytes } = await controller.download(id, file, { folder, signal: closing.signal });
+        log.info({ member: member.key, bytes }, "a file of a device has been fetched");
+        const request = {
+          ...{ path, cameraId: key, cameraName: member.name, sync: syncFacts(session) },
+          stem: files.length === 0 ? stem : `${stem}_part${files.length + 1}`,
+          signal: closing.signal,
+        };
+        files.push(await importFile(request, options));
+      }
+      await rm(folder, { recursive: true, force: true });
+      return { state: "completed", files };
+    } catch (error) {
+      log.warn({ err: error, member: member.key, folder }, "a file of a device could not be fetched");
+      return { state: "failed", error: messageOf(asOcelliError(error)), files };
+    }
   }
+
+  /** A hub that records in segments answers a stop with the last one; its list has those before. */
+  async function filesOf(id: string, last: DeviceFile): Promise<DeviceFile[]> {
+    const before = /^Ocelli-/.test(controller.device(id).deviceId ?? "") ? segmentsBefore(last.fileName) : [];
+    if (before.length === 0) return [last];
+    const listed = await controller.listFiles(id, { signal: closing.signal });
+    const names = new Set(listed.map(({ fileName }) => fileName));
+    return [...before.filter((fileName) => names.has(fileName)).map((fileName) => ({ fileName })), last];
+  }
+}
+
+/** `a.mp4` and `a_part2.mp4` for `a_part3.mp4`. */
+function segmentsBefore(fileName = ""): string[] {
+  const [, stem, part, extension] = /^(.+)_part(\d{1,5})(\.\w+)$/.exec(fileName) ?? [];
+  return Array.from({ length: Math.max(0, Number(part ?? 1) - 1) }, (_, i) =>
+    i === 0 ? `${stem}${extension}` : `${stem}_part${i + 1}${extension}`,
+  );
 }
 
 /** Its files would be taken for those of the hub's own camera, by its keys and its own controllers too. */

@@ -1,11 +1,15 @@
-/** Takes a file fetched from elsewhere into the hub's library; a QuickTime file becomes MP4 by stream copy. */
-import { rename, rm, stat } from "node:fs/promises";
-import { dirname, extname, join } from "node:path";
+/**
+ * Takes a file fetched from elsewhere into the hub's library. A QuickTime file becomes MP4 by stream copy; what is no
+ * video is kept as it came.
+ */
+import { rename, rm } from "node:fs/promises";
+import { extname, join } from "node:path";
 import { OcelliError } from "@ocelli/protocol";
 import type { Clock } from "../clock/clock.ts";
 import { runFfmpeg } from "../ffmpeg/run.ts";
 import type { Library, Sidecar } from "../library/contract.ts";
 import { describeFile } from "../library/describe.ts";
+import { extensionOfImport } from "../library/names.ts";
 import { syncFolder } from "../store/atomic-file.ts";
 
 export interface ImportParts {
@@ -29,23 +33,17 @@ export interface ImportRequest {
 
 /**
  * @returns name of the entry
- * @throws OcelliError `unsupported` for what is no video the library holds: the file stays where it is
+ * @throws OcelliError `ffmpeg_missing`; errors of the file system; the signal's reason
  */
 export async function importFile(request: ImportRequest, parts: ImportParts): Promise<string> {
   const { library, clock, ffprobe } = parts;
   const path = await asMp4(request, parts);
-  const extension = extname(path).slice(1).toLowerCase();
-  if (!["mp4", "mkv", "ts"].includes(extension)) {
-    throw new OcelliError(
-      "unsupported",
-      `${path} is kept as it came: a ${extension} file cannot be a recording of the library.`,
-      {
-        details: { path },
-      },
-    );
-  }
+  const extension = extensionOfImport(path);
   const folder = library.folder("recording");
-  const filename = library.reserve("recording", request.stem, extension);
+  // What it was called would be lost otherwise.
+  const stem =
+    extension === "bin" ? `${request.stem}${extname(path).replaceAll(/[^.\w]/g, "")}` : request.stem;
+  const filename = library.reserve("recording", stem, extension);
   try {
     const described = await describeFile("recording", path, filename, {
       clock,
@@ -64,36 +62,23 @@ export async function importFile(request: ImportRequest, parts: ImportParts): Pr
   }
 }
 
-/** What phones make is MP4 but for its name and index. */
+/** What phones make is MP4 but for its name and index. What cannot be copied stays as it is. */
 async function asMp4({ path, signal }: ImportRequest, { clock, ffmpeg }: ImportParts): Promise<string> {
   if (extname(path).toLowerCase() !== ".mov") return path;
-  const target = join(dirname(path), `${path.slice(dirname(path).length + 1, -4)}.mp4`);
+  const target = `${path.slice(0, -".mov".length)}.mp4`;
+  const streams = ["-map", "0:v:0", "-map", "0:a:0?", "-c", "copy"];
   try {
     await runFfmpeg({
       clock,
-      args: [
-        "-y",
-        "-i",
-        path,
-        "-map",
-        "0:v:0",
-        "-map",
-        "0:a:0?",
-        "-c",
-        "copy",
-        "-movflags",
-        "+faststart",
-        target,
-      ],
+      args: ["-y", "-i", path, ...streams, "-movflags", "+faststart", target],
       purpose: `copying ${path} to MP4`,
       timeoutMs: 3_600_000,
       signal,
       ...(ffmpeg === undefined ? {} : { program: ffmpeg }),
     });
-    if ((await stat(target)).size === 0)
-      throw new OcelliError("ffmpeg_failed", `${path} could not be copied to MP4.`);
   } catch (error) {
     await rm(target, { force: true });
+    if (error instanceof OcelliError && error.code === "ffmpeg_failed" && !signal.aborted) return path;
     throw error;
   }
   await rm(path, { force: true });

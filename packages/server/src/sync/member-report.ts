@@ -1,15 +1,17 @@
 /** What the files of one member of a session show. */
-import { messageOf } from "@ocelli/protocol";
+import { messageOf, OcelliError } from "@ocelli/protocol";
 import type { MediaEntry } from "../library/contract.ts";
+import { isEnclosure } from "../library/names.ts";
 import type { MemberReport, SessionMember, SyncSession } from "./contract.ts";
 import { deviceClock } from "./device-clock.ts";
 import { type FrameFigures, FrameMeter } from "./measure.ts";
+import { onOneClock, type StampedFrame, totalUs } from "./one-clock.ts";
 
 export interface MemberParts {
   /** Of the library. @throws OcelliError `file_not_found` */
   readonly entry: (filename: string) => MediaEntry;
-  /** Capture times of a file's frames, epoch microseconds. @throws OcelliError `unsupported` for a file without */
-  readonly frameTimes: (path: string) => AsyncIterable<number>;
+  /** A file's frames with their capture times. @throws OcelliError `unsupported` for a file without */
+  readonly frames: (path: string) => AsyncIterable<StampedFrame>;
   readonly signal?: AbortSignal;
 }
 
@@ -27,13 +29,18 @@ export async function memberReport(
   const meter = new FrameMeter();
   const clock = deviceClock({ kind: member.member.kind, declared: member.declared });
   const shiftUs = clock?.shiftUs ?? 0;
+  let steppedUs = 0;
   let timed = member.files.length > 0;
   for (const file of member.files) {
     parts.signal?.throwIfAborted();
     try {
       const entry = parts.entry(file);
       entries.push(entry);
-      for await (const time of parts.frameTimes(entry.path)) meter.add(time + shiftUs);
+      if (isEnclosure(file))
+        throw new OcelliError("unsupported", `${file} is no video: it is kept as it came.`);
+      const frames = onOneClock(parts.frames(entry.path), entry.clockSteps, steppedUs);
+      for await (const { capturedAtUs } of frames) meter.add(capturedAtUs + shiftUs);
+      steppedUs += totalUs(entry.clockSteps);
     } catch (error) {
       parts.signal?.throwIfAborted();
       timed = false;

@@ -171,7 +171,7 @@ describe("a report", () => {
   });
 
   it("makes times of another hub's clock its own, and says so", async () => {
-    const told = async (declared: SessionMember["declared"], firstUs: number) => {
+    const told = async (declared: NonNullable<SessionMember["declared"]>, firstUs: number) => {
       const device = member("10.0.0.7:8080", {
         member: { kind: "multicam", host: "10.0.0.7", port: 8080 },
         declared,

@@ -1,13 +1,12 @@
 /** What can be asked of a session's files: the report, and the cut to what all members have. */
-import { existsSync, readdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
 import { OcelliError } from "@ocelli/protocol";
 import { recordedFrames } from "../library/recorded-frames.ts";
-import { type Aligned, type AlignOptions, type AlignParts, alignPrefix, alignSession } from "./align.ts";
+import { type Aligned, type AlignOptions, type AlignParts, alignSession } from "./align.ts";
 import type { SyncReport } from "./contract.ts";
 import { Reports } from "./reports.ts";
 import { isOpen } from "./store.ts";
 import type { SyncGroups } from "./sync-groups.ts";
+import { removeUnfinished } from "./work-folder.ts";
 
 export interface SessionFilesOptions extends Omit<AlignParts, "frames"> {
   readonly sessions: Pick<SyncGroups, "session">;
@@ -66,13 +65,5 @@ export class SessionFiles {
     const reason = new OcelliError("ffmpeg_failed", "The hub is shutting down.");
     this.#closing.abort(reason);
     await Promise.all([this.#reports.close(reason), Promise.allSettled(this.#aligning.values())]);
-  }
-}
-
-/** What a hub that was killed had begun to cut; as large as the recordings, and nobody's. */
-function removeUnfinished(folder: string): void {
-  if (!existsSync(folder)) return;
-  for (const name of readdirSync(folder)) {
-    if (name.startsWith(alignPrefix)) rmSync(join(folder, name), { recursive: true, force: true });
   }
 }

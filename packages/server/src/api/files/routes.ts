@@ -32,6 +32,8 @@ const contentTypes: Readonly<Record<string, string>> = {
   fmp4: "video/mp4",
   mkv: "video/x-matroska",
   ts: "video/mp2t",
+  zip: "application/zip",
+  bin: "application/octet-stream",
   jpg: "image/jpeg",
   jpeg: "image/jpeg",
   png: "image/png",
