@@ -12,7 +12,7 @@ import { messageOf, OcelliError } from "@ocelli/protocol";
 import type { Command } from "commander";
 import { Option } from "commander";
 import { type Output, outputOf } from "../context.ts";
-import { CommandError } from "../exit-codes.ts";
+import { CommandError, failureOf } from "../exit-codes.ts";
 import type { Io } from "../io.ts";
 import { harmless } from "../words.ts";
 
@@ -22,8 +22,15 @@ export interface DeviceOptions {
 
 export const deviceHelp = "<host>[:port] of a device (port 8080 otherwise)";
 
-export function listOption(): Option {
-  return new Option("--list <file>", "devices from a file: one a line, <host>[:port] and a name if you like");
+/** A command that takes devices on its line and from a file. */
+export function addForMany(parent: Command, name: string, description: string): Command {
+  return parent
+    .command(name)
+    .description(description)
+    .argument("[device...]", deviceHelp)
+    .addOption(
+      new Option("--list <file>", "devices from a file: one a line, <host>[:port] and a name if you like"),
+    );
 }
 
 interface Address {
@@ -45,10 +52,17 @@ export async function withDevices(
   if (all.length === 0) {
     throw new OcelliError("invalid_params", "Name devices as <host>[:port], or a file of them with --list.");
   }
-  const controller = new MultiCamController({ deviceId: "ocelli-cli" });
-  try {
+  await withController(async (controller) => {
     for (const address of all) controller.add(address);
     await work(controller, outputOf(command, io));
+  });
+}
+
+/** Closes it afterwards. */
+export async function withController(work: (controller: MultiCamController) => Promise<void>): Promise<void> {
+  const controller = new MultiCamController({ deviceId: "ocelli-cli" });
+  try {
+    await work(controller);
   } catch (error) {
     throw asCommandError(error);
   } finally {
@@ -89,27 +103,36 @@ function readList(path: string): Address[] {
     });
 }
 
-/** What each device did: a line for people as one result, or all of them as JSON; the first failure is thrown last. */
+/**
+ * What each device did: a line each for people, or all of them as JSON. What failed is told after what did not; the last
+ * failure is thrown.
+ */
 export function printResults<T>(
   results: readonly DeviceResult<T>[],
   { json, print, io }: Output,
   shape: (value: T, device: MultiCamDevice) => Readonly<Record<string, unknown>>,
   text: (value: T, device: MultiCamDevice) => string,
 ): void {
-  if (json)
+  const failed = results.flatMap((result) => (result.ok ? [] : [named(result)]));
+  const last = failed.at(-1);
+  if (json) {
     print(
       results.map((result) => asJson(result, shape)),
       () => "",
     );
-  else
-    for (const result of results)
-      if (result.ok)
-        io.out(`${nameOfDevice(result.device)}: ${harmless(text(result.value, result.device))}\n`);
-  const failed = results.flatMap((result) => (result.ok ? [] : [result.error]));
-  const [first, ...others] = failed;
-  if (first === undefined) return;
-  if (!json) for (const error of others) io.err(`ocelli: ${harmless(messageOf(error))}\n`);
-  throw first;
+  } else {
+    for (const { device, ...result } of results)
+      if (result.ok) io.out(`${harmless(`${nameOfDevice(device)}: ${text(result.value, device)}`)}\n`);
+    for (const error of failed.slice(0, -1)) io.err(`ocelli: ${harmless(failureOf(error).message)}\n`);
+  }
+  if (last !== undefined) throw last;
+}
+
+/** Said with the name the device was given: addresses look alike. */
+function named({ device, error }: DeviceResult<unknown> & { readonly ok: false }): CommandError {
+  const { name } = device;
+  const message = error.message.includes(name) ? error.message : `${name}: ${error.message}`;
+  return new CommandError(codeOf(error), message);
 }
 
 function asJson<T>(
@@ -119,16 +142,18 @@ function asJson<T>(
   const { host, port, deviceId } = result.device;
   const device = { host, port, device_id: deviceId ?? null };
   if (result.ok) return { ...device, ok: true, ...shape(result.value, result.device) };
-  return { ...device, ok: false, error: { code: codeIn(result.error), message: messageOf(result.error) } };
+  const { error } = result;
+  const code = error instanceof MultiCamError ? error.code : codeOf(error);
+  return { ...device, ok: false, error: { code, message: error.message } };
 }
 
-function codeIn(error: Error): string {
-  return error instanceof MultiCamError ? error.code : "failed";
+/** Codes of devices are not those of a hub: one that cannot be talked with is told as such. */
+function codeOf(error: Error): string {
+  if (error instanceof OcelliError) return error.code;
+  if (!(error instanceof MultiCamError)) return "failed";
+  return error.retryable ? "device_unreachable" : error.code;
 }
 
-/** Codes of devices are not those of a hub: an address nobody answers at is told as such. */
 function asCommandError(error: unknown): unknown {
-  if (!(error instanceof MultiCamError)) return error;
-  const code = error.code === "unreachable" ? "device_unreachable" : error.code;
-  return new CommandError(code, error.message);
+  return error instanceof MultiCamError ? new CommandError(codeOf(error), error.message) : error;
 }

@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -66,17 +68,140 @@ describe("ocelli multicam", () => {
     expect(JSON.parse(err)).toMatchObject({ error: { code: "device_unreachable" } });
   }, 30_000);
 
-  it("has a device upload a file", async () => {
+  it("tells of each device that failed by its name, in the order of the list", async () => {
+    const list = join(folder, "half.txt");
+    const silent = await PythonDevice.start(video, { id: "Silent", habits: ["garbage"] });
+    devices.push(silent);
+    writeFileSync(
+      list,
+      [`127.0.0.1:1 Left`, `${at(0)} Middle`, `127.0.0.1:${silent.port} Loud`, `127.0.0.1:2 Right`].join(
+        "\n",
+      ),
+    );
+    const { code, out, err } = await ocelli("status", "--list", list);
+    expect(code).toBe(3);
+    expect(out).toMatch(
+      /^Middle \(127\.0\.0\.1:\d+\): ready {2}Android:Phone {2}battery 88 % {2}clock -?\d+ ms off.*\n$/,
+    );
+    expect(err.trimEnd().split("\n")).toEqual([
+      expect.stringMatching(/^ocelli: Left: The device at 127\.0\.0\.1:1 cannot be reached .*\.$/),
+      expect.stringMatching(/^ocelli: Loud: 127\.0\.0\.1:\d+ answered with something else: .*\.$/),
+      expect.stringMatching(/^ocelli: Right: The device at 127\.0\.0\.1:2 cannot be reached .*\.$/),
+    ]);
+  }, 60_000);
+
+  it("tells what a start made, and a stop of a device that does not record", async () => {
+    expect(await ocelli("start", at(0), "--at", "2001-01-01T00:00:00Z")).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/: recording\n$/),
+    });
+    expect((await ocelli("stop", at(0))).code).toBe(0);
+    expect(await ocelli("stop", at(0))).toMatchObject({
+      code: 1,
+      err: `ocelli: ${at(0)} is not recording.\n`,
+    });
+  });
+
+  // What a device was asked it tells by a pipe, which may be later than its answer.
+  const uploaded = () =>
+    expect.poll(() => devices[0]?.lines.findLast(({ seen }) => seen !== undefined)?.seen, {
+      timeout: 10_000,
+    });
+
+  it("has a device upload a file to a presigned address", async () => {
     const url = "https://bucket.example.org/x?sig=1";
     expect(await ocelli("upload", at(0), "Pixel_1.mp4", url)).toMatchObject({
       code: 0,
       out: expect.stringContaining(": upload_queued\n"),
     });
-    // What a device was asked it tells by a pipe, which may be later than its answer.
-    const command = () => devices[0]?.lines.findLast(({ seen }) => seen !== undefined)?.seen;
-    await expect
-      .poll(command, { timeout: 10_000 })
-      .toMatchObject({ command: "UPLOAD_TO_CLOUD", fileName: "Pixel_1.mp4", uploadUrl: url });
+    await uploaded().toMatchObject({
+      command: "UPLOAD_TO_CLOUD",
+      fileName: "Pixel_1.mp4",
+      uploadUrl: url,
+    });
+  });
+
+  it("has a device upload a file to S3 with credentials of the environment, and says none of them", async () => {
+    const env = {
+      HOME: folder,
+      AWS_ACCESS_KEY_ID: "ASIAEXAMPLE",
+      AWS_SECRET_ACCESS_KEY: "the-secret",
+      AWS_SESSION_TOKEN: "the-session",
+      AWS_REGION: "eu-central-1",
+    };
+    const upload = [
+      "--json",
+      "multicam",
+      "upload",
+      at(0),
+      "Pixel_1.mp4",
+      "s3://lab/2026-11-21/a b/Pixel_1.mp4",
+    ];
+    const { code, out, err } = await start(upload, env).done;
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    expect(JSON.parse(out)).toMatchObject([{ ok: true, status: "upload_queued" }]);
+    expect(out).not.toMatch(/secret|session|ASIA/);
+    await uploaded().toMatchObject({
+      ...{ command: "UPLOAD_TO_CLOUD", fileName: "Pixel_1.mp4" },
+      ...{ s3Bucket: "lab", s3Key: "2026-11-21/a b/Pixel_1.mp4", awsRegion: "eu-central-1" },
+      ...{ awsAccessKeyId: "ASIAEXAMPLE", awsSecretAccessKey: "the-secret", awsSessionToken: "the-session" },
+    });
+    const { AWS_SESSION_TOKEN: _, ...lacking } = env;
+    expect(await start(upload.slice(1), lacking).done).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/^ocelli: AWS_SESSION_TOKEN is not set/),
+    });
+    for (const nowhere of ["ftp://x/y", "nonsense", "s3://lab", "https://"])
+      expect((await ocelli("upload", at(0), "Pixel_1.mp4", nowhere)).code, nowhere).toBe(2);
+  });
+
+  it("tells how uploads go, and shows no address, which is a credential", async () => {
+    const item = {
+      fileName: "a.mp4",
+      fileSize: 2000,
+      uploadUrl: "https://x.example/?sig=secret",
+      error: null,
+    };
+    const running = { ...item, bytesUploaded: 500, uploadProgress: 25, uploadSpeed: 9, status: "uploading" };
+    const failed = { ...item, fileName: "b.mp4", status: "failed", error: "403 Forbidden" };
+    const status = { deviceId: "Oak", status: "ready", timestamp: Date.now() / 1000 };
+    const server = createServer((socket) => {
+      socket.on("data", () =>
+        socket.write(JSON.stringify({ ...status, uploadQueue: [running], failedUploadQueue: [failed] })),
+      );
+      socket.on("error", () => undefined);
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const address = server.address();
+    const where = `127.0.0.1:${typeof address === "object" ? address?.port : ""}`;
+    try {
+      expect(await ocelli("uploads", where, at(0))).toEqual({
+        code: 0,
+        out: `${where}: a.mp4 uploading, 25 % of 2.0 kB; b.mp4 failed: 403 Forbidden\n${at(0)}: nothing to upload\n`,
+        err: "",
+      });
+      const { out } = await start(["--json", "multicam", "uploads", where], { HOME: folder }).done;
+      expect(JSON.parse(out)).toMatchObject([
+        {
+          running: [{ file_name: "a.mp4", bytes_uploaded: 500, error: null }],
+          failed: [{ error: "403 Forbidden" }],
+        },
+      ]);
+      expect(out).not.toContain("secret");
+    } finally {
+      server.close();
+    }
+  });
+
+  it("does not look for devices on an interface that is not here", async () => {
+    expect(await ocelli("discover", "--for", "1", "--interface", "203.0.113.7")).toMatchObject({
+      code: 3,
+      out: "",
+      err: expect.stringMatching(
+        /^ocelli: There is no interface 203\.0\.113\.7 .* Known: .*lo \(127\.0\.0\.1\)/,
+      ),
+    });
+    expect((await ocelli("discover", "--for", "soon")).code).toBe(2);
   });
 
   it("refuses what cannot be meant", async () => {

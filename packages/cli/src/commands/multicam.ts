@@ -1,5 +1,10 @@
-/** `ocelli multicam discover | status | start | stop | files | download | upload`: devices driven from here, without a hub */
-import { MultiCamController, type MultiCamDevice, nameOfDevice, type Transferred } from "@ocelli/client/node";
+/** `ocelli multicam discover | status | start | stop | files | download | upload | uploads`: devices driven from here, without a hub */
+import {
+  type MultiCamController,
+  type MultiCamDevice,
+  nameOfDevice,
+  type Transferred,
+} from "@ocelli/client/node";
 import { OcelliError } from "@ocelli/protocol";
 import { readTimestampUs } from "@ocelli/protocol/camera-service";
 import type { FileMetadata, StatusResponse } from "@ocelli/protocol/multicam";
@@ -9,7 +14,14 @@ import type { Io } from "../io.ts";
 import { ProgressLine } from "../progress.ts";
 import { durationOf } from "../times.ts";
 import { bytesText, countText, harmless, spanText, table, timeText } from "../words.ts";
-import { type DeviceOptions, deviceHelp, listOption, printResults, withDevices } from "./multicam-devices.ts";
+import {
+  addForMany,
+  type DeviceOptions,
+  printResults,
+  withController,
+  withDevices,
+} from "./multicam-devices.ts";
+import { addUpload } from "./multicam-upload.ts";
 
 interface StartOptions extends DeviceOptions {
   readonly at?: string;
@@ -26,12 +38,7 @@ export function addMulticam(program: Command, io: Io): void {
     .command("multicam")
     .description("drive MultiCam devices (phones, cameras) from here, without a hub");
   addDiscover(multicam, io);
-  const many = (name: string, description: string): Command =>
-    multicam
-      .command(name)
-      .description(description)
-      .argument("[device...]", deviceHelp)
-      .addOption(listOption());
+  const many = (name: string, description: string): Command => addForMany(multicam, name, description);
 
   many("status", "what devices do, and how far off their clocks are").action(
     (devices: string[], options: DeviceOptions, command: Command) =>
@@ -52,7 +59,8 @@ export function addMulticam(program: Command, io: Io): void {
           begun.results,
           output,
           ({ status }) => ({ start_at: begun.at, status }),
-          () => `armed for ${when}`,
+          // Of an instant that is past, or of a device that has been recording before.
+          ({ isRecording }) => (isRecording ? "recording" : `armed for ${when}`),
         );
       }),
     );
@@ -107,30 +115,7 @@ export function addMulticam(program: Command, io: Io): void {
         );
       }),
     );
-  multicam
-    .command("upload")
-    .description("have a device upload a file by itself")
-    .argument("<device>", deviceHelp)
-    .argument("<file>", "name or id, as `multicam files` lists it")
-    .argument("<url>", "presigned address to put it to")
-    .action((device: string, file: string, uploadUrl: string, _options, command: Command) =>
-      withDevices([device], {}, command, io, async (controller, output) => {
-        const results = await controller.each(({ id }) =>
-          controller.uploadToCloud(
-            id,
-            { fileId: file, fileName: file },
-            { uploadUrl },
-            { signal: io.signal },
-          ),
-        );
-        printResults(
-          results,
-          output,
-          ({ status }) => ({ status }),
-          ({ status }) => status,
-        );
-      }),
-    );
+  addUpload(multicam, io);
 }
 
 function addDiscover(multicam: Command, io: Io): void {
@@ -138,11 +123,13 @@ function addDiscover(multicam: Command, io: Io): void {
     .command("discover")
     .description("look for devices in this machine's networks (mDNS)")
     .option("--for <time>", "how long to listen", "5s")
-    .option("--interface <address>", "address of the interface to ask on; the system's choice otherwise")
+    .option(
+      "--interface <which>",
+      "name or address of the interface to ask on; the system's choice otherwise",
+    )
     .action(async (options: { for: string; interface?: string }, command: Command) => {
       const { print } = outputOf(command, io);
-      const controller = new MultiCamController();
-      try {
+      await withController(async (controller) => {
         const found = await controller.discover({
           seconds: durationOf(options.for) ?? 5,
           signal: io.signal,
@@ -159,9 +146,7 @@ function addDiscover(multicam: Command, io: Io): void {
                 facts.map(({ name, host, port }) => [name, `${host}:${port}`]),
               ),
         );
-      } finally {
-        await controller.close();
-      }
+      });
     });
 }
 

@@ -73,7 +73,8 @@ export class MultiCamController extends EventEmitter<ControllerEvents> {
   /**
    * Looks for devices by mDNS in the networks of this machine, and adds each as it is found.
    * @param options.seconds how long to listen; default 5
-   * @param options.interface address of the interface to ask on; default: the system's choice
+   * @param options.interface name or address of the interface to ask on; default: the system's choice
+   * @throws MultiCamError `unreachable`; the signal's reason
    */
   async discover(
     options: CallOptions & { readonly seconds?: number; readonly interface?: string } = {},

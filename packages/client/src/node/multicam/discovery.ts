@@ -1,4 +1,5 @@
 /** Finds devices by mDNS (spec section 10). Sends multicast: only ever called because somebody asked for it. */
+import { networkInterfaces } from "node:os";
 import type { Service, ServiceConfig } from "bonjour-service";
 import { sleep } from "../../waiting.ts";
 import type { DeviceAddress } from "./device.ts";
@@ -6,6 +7,7 @@ import { MultiCamError } from "./errors.ts";
 
 export interface DiscoveryOptions {
   readonly seconds?: number | undefined;
+  /** Its name or its address. */
   readonly interface?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -15,7 +17,7 @@ const maxFound = 10_000;
 
 /**
  * @param onFound told of each as it answers, and of none twice
- * @throws MultiCamError `unreachable` where multicast is not possible; the signal's reason
+ * @throws MultiCamError `unreachable` where multicast is not possible, or no such interface is; the signal's reason
  */
 export async function discoverDevices(
   options: DiscoveryOptions,
@@ -28,7 +30,9 @@ export async function discoverDevices(
   failed.promise.catch(() => undefined);
   // These are of multicast-dns below it, and not in its types. Bound to an address, a socket gets no multicast.
   const where: Partial<ServiceConfig> & { readonly interface?: string; readonly bind?: string } =
-    options.interface === undefined ? {} : { interface: options.interface, bind: "0.0.0.0" };
+    options.interface === undefined
+      ? {}
+      : { interface: interfaceAddress(options.interface), bind: "0.0.0.0" };
   const bonjour = new Bonjour(where, (error: Error) => failed.reject(error));
   // biome-ignore lint/complexity/useLiteralKeys: private in its types; failures would end the process otherwise.
   const { mdns }: { readonly mdns: NodeJS.EventEmitter } = bonjour["server"];
@@ -47,6 +51,20 @@ export async function discoverDevices(
   } finally {
     await new Promise<void>((resolve) => bonjour.destroy(() => resolve()));
   }
+}
+
+/** An interface that is not here would be asked on in vain, without an error. */
+function interfaceAddress(wanted: string): string {
+  const here = Object.entries(networkInterfaces()).flatMap(([name, addresses]) =>
+    (addresses ?? []).flatMap(({ family, address }) => (family === "IPv4" ? [{ name, address }] : [])),
+  );
+  const found = here.find(({ name, address }) => name === wanted || address === wanted);
+  if (found !== undefined) return found.address;
+  const known = here.map(({ name, address }) => `${name} (${address})`).join(", ") || "none";
+  throw new MultiCamError(
+    "unreachable",
+    `There is no interface ${wanted} with an IPv4 address here. Known: ${known}`,
+  );
 }
 
 function cannotLook(cause: Error): MultiCamError {
