@@ -134,9 +134,7 @@ async function reportOf(
   };
   return buildReport(session, {
     entry: (filename) => library.get("recording", filename),
-    async *frameTimes(path) {
-      for await (const { capturedAtUs } of recordedFrames(path)) yield capturedAtUs;
-    },
+    frames: (path) => recordedFrames(path),
     nowUs: () => clock.wallUs(),
   });
 }

@@ -42,11 +42,12 @@ function files(times: Readonly<Record<string, readonly number[] | undefined>>, f
         timeSource: "kernel",
         durationS: 3,
         frames: 30,
+        clockSteps: [],
       }) as unknown as MediaEntry,
-    async *frameTimes(path) {
+    async *frames(path) {
       const frames = times[path];
       if (frames === undefined) throw new Error(`${path} carries no frame times`);
-      yield* frames;
+      for (const capturedAtUs of frames) yield { capturedAtUs, mediaTimeUs: capturedAtUs - t0 };
     },
   };
 }
@@ -82,6 +83,36 @@ describe("a report", () => {
     const report = await buildReport(session([member("camera0"), member("camera1")]), files(times));
     expect(report.verdict).toBe("out_of_tolerance");
     expect(report.findings.join("; ")).toMatch(finding);
+  });
+
+  it("goes by the clock as it was at T0 when that was set during the recording", async () => {
+    const stepUs = 3600e6;
+    const times = { "a.mp4": from(12_000), "b.mp4": from(3_012_000) };
+    const parts = files(times);
+    const set: ReportParts = {
+      ...parts,
+      entry: (name) => ({
+        ...parts.entry(name),
+        clockSteps: name === "a.mp4" ? [{ atUs: t0 + stepUs + 1e6, stepUs }] : [],
+      }),
+      async *frames(path) {
+        for await (const frame of parts.frames(path)) {
+          const isAfter = path === "b.mp4" || frame.mediaTimeUs > 1e6;
+          yield { ...frame, capturedAtUs: frame.capturedAtUs + (isAfter ? stepUs : 0) };
+        }
+      },
+    };
+    const change = { atUs: t0 + stepUs + 1e6, stepUs, correctionUs: 0, untilStartUs: -1e6 };
+    const report = await buildReport(
+      session([member("camera0", { files: ["a.mp4", "b.mp4"] })], { clockChanges: [change] }),
+      set,
+    );
+    expect(report.members[0]).toMatchObject({
+      ...{ framesReceived: 60, framesDropped: 0, durationS: 6, notes: [] },
+      interval: { longestMs: 100 },
+    });
+    expect(report.findings).toEqual([expect.stringContaining("set 3600.000 s ahead at")]);
+    expect(report.verdict).toBe("within_tolerance");
   });
 
   it("holds the group to its own tolerance", async () => {

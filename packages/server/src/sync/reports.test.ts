@@ -27,7 +27,13 @@ function slowFiles() {
   const reports = new Reports({
     library: {
       get: (_kind, filename) =>
-        ({ filename, path: filename, fps: 10, timeSource: "kernel" }) as unknown as MediaEntry,
+        ({
+          filename,
+          path: filename,
+          fps: 10,
+          timeSource: "kernel",
+          clockSteps: [],
+        }) as unknown as MediaEntry,
     },
     clock: { wallUs: () => t0 },
     async *frames(path, signal) {
@@ -36,7 +42,7 @@ function slowFiles() {
         letOn.push(resolve);
         signal.addEventListener("abort", () => reject(signal.reason), { once: true });
       });
-      for (let i = 0; i < 10; i++) yield { capturedAtUs: t0 + i * 100_000 };
+      for (let i = 0; i < 10; i++) yield { capturedAtUs: t0 + i * 100_000, mediaTimeUs: i * 100_000 };
     },
   });
   const reading = (count: number) => expect.poll(() => begun.length, { timeout: 10_000 }).toBe(count);

@@ -7,13 +7,14 @@ import type { Library } from "../library/contract.ts";
 import { recordedFrames } from "../library/recorded-frames.ts";
 import { Limiter } from "../store/limiter.ts";
 import type { SyncReport, SyncSession } from "./contract.ts";
+import type { StampedFrame } from "./one-clock.ts";
 import { buildReport } from "./report.ts";
 
 export interface ReportsOptions {
   readonly library: Pick<Library, "get">;
   readonly clock: Pick<Clock, "wallUs">;
   /** Of a file; `recordedFrames` unless a test says otherwise. */
-  readonly frames?: (path: string, signal: AbortSignal) => AsyncIterable<{ readonly capturedAtUs: number }>;
+  readonly frames?: (path: string, signal: AbortSignal) => AsyncIterable<StampedFrame>;
 }
 
 const madeAtOnce = 2;
@@ -51,9 +52,7 @@ export class Reports {
     return buildReport(session, {
       signal,
       entry: (filename) => library.get("recording", filename),
-      async *frameTimes(path) {
-        for await (const { capturedAtUs } of frames(path, signal)) yield capturedAtUs;
-      },
+      frames: (path) => frames(path, signal),
       nowUs: () => clock.wallUs(),
     });
   }
