@@ -39,26 +39,3 @@ export function clip(folder: string, codec: ClipCodec): Promise<string> {
   made.set(path, making);
   return making;
 }
-
-/** First `height` rows of `width` pixels of each picture, as 8-bit luma, in order. */
-export async function lumaOf(
-  file: string,
-  format: string,
-  width: number,
-  height: number,
-): Promise<Uint8Array[]> {
-  const { stdout } = await exec(
-    "ffmpeg",
-    [
-      ...quiet,
-      ...["-f", format, ...(format === "image2pipe" ? ["-c:v", "mjpeg"] : []), "-i", file],
-      ...["-vf", `crop=${width}:${height}:0:0,format=gray`, "-fps_mode", "passthrough"],
-      ...["-f", "rawvideo", "pipe:1"],
-    ],
-    { encoding: "buffer", maxBuffer: 1024 * 1024 * 1024 },
-  );
-  const size = width * height;
-  return Array.from({ length: Math.floor(stdout.length / size) }, (_, index) =>
-    stdout.subarray(index * size, (index + 1) * size),
-  );
-}

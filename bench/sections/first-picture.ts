@@ -1,8 +1,9 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { lumaOf } from "../../test/harness/drawn-cameras.ts";
 import type { RunningHub } from "../../test/harness/hub.ts";
-import { clip, lumaOf } from "../lib/ffmpeg.ts";
+import { clip } from "../lib/ffmpeg.ts";
 import { startFileHub } from "../lib/hubs.ts";
 import { keepWarm, openViewer, type ViewerKind } from "../lib/viewers.ts";
 import type { Section } from "../section.ts";

@@ -7,8 +7,8 @@ import {
   patternWidth,
 } from "../../packages/server/src/devices/virtual/pattern.ts";
 import { hasChromium } from "../../test/harness/chromium.ts";
+import { lumaOf } from "../../test/harness/drawn-cameras.ts";
 import { browserLatency } from "../lib/browser.ts";
-import { lumaOf } from "../lib/ffmpeg.ts";
 import { startVirtualHub } from "../lib/hubs.ts";
 import { quantile } from "../lib/report.ts";
 import { MjpegViewer, MseViewer, type Picture } from "../lib/viewers.ts";
