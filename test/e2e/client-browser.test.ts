@@ -57,7 +57,7 @@ describe.skipIf(chromiumMustSkip())("CameraClient in a browser", () => {
 
   it("loads little", () => {
     expect(problems).toEqual([]);
-    const bytes = served.map((path) => (path === "" ? 0 : statSync(join(root, "packages", path)).size));
+    const bytes = served.map((path) => statSync(join(root, "packages", path)).size);
     expect(bytes.reduce((sum, size) => sum + size, 0)).toBeLessThan(120_000);
     expect(served.filter((path) => path.includes("/node/"))).toEqual([]);
   });

@@ -147,6 +147,9 @@ describe("an ffmpeg that ends or hangs while it is recorded", () => {
 });
 
 describe.skipIf(smallDisksMustSkip())("a disk that runs full while recording", () => {
+  /** They fill what is set aside for a file in a few seconds. */
+  const largeFrames = { OCELLI_VIRTUAL_SIZE: "1280x720" };
+
   it("ends the recording with an intact file and says why", async () => {
     using disk = new SmallDisk("24m");
     const dataDir = disk.path;
@@ -154,7 +157,7 @@ describe.skipIf(smallDisksMustSkip())("a disk that runs full while recording", (
       dataDir,
       env: {
         ...virtual,
-        OCELLI_VIRTUAL_SIZE: "640x480",
+        ...largeFrames,
         OCELLI_STORAGE_CRITICAL_MEGABYTES: "4",
         OCELLI_STORAGE_LOW_MEGABYTES: "5",
         OCELLI_STORAGE_CHECK_SECONDS: "0.2",
@@ -162,7 +165,7 @@ describe.skipIf(smallDisksMustSkip())("a disk that runs full while recording", (
     });
     const rpc = await hub.rpc();
     // Two thirds of the disk are somebody else's already.
-    writeFileSync(join(dataDir, "ballast"), Buffer.alloc(14 * 1024 * 1024));
+    writeFileSync(join(dataDir, "ballast"), Buffer.alloc(16 * 1024 * 1024));
     const started = await rpc.call<{ filename: string; recording_id: string }>("start_recording", {
       device: "camera100",
     });
@@ -187,7 +190,8 @@ describe.skipIf(smallDisksMustSkip())("a disk that runs full while recording", (
   it("even when it fills up between two checks", async () => {
     using disk = new SmallDisk("24m");
     const dataDir = disk.path;
-    const hub = await startHub({ dataDir, env: { ...virtual, OCELLI_STORAGE_CHECK_SECONDS: "3600" } });
+    const env = { ...virtual, ...largeFrames, OCELLI_STORAGE_CHECK_SECONDS: "3600" };
+    const hub = await startHub({ dataDir, env });
     const rpc = await hub.rpc();
     const started = await rpc.call<{ filename: string; recording_id: string }>("start_recording", {
       device: "camera100",

@@ -9,7 +9,7 @@ import { CaptureRun, type RunEnd } from "./capture-run.ts";
 import { type OnDemandOptions, OnDemandSource } from "./on-demand-source.ts";
 import { captureArgs } from "./output-args.ts";
 import type { RecoveryOptions } from "./recovery-policy.ts";
-import { RunPublisher } from "./run-publisher.ts";
+import type { RunPublisher } from "./run-publisher.ts";
 import type { RunOutcome, RunSupervisor } from "./run-supervisor.ts";
 import { runTiming } from "./run-timing.ts";
 import type { CaptureMode, TimeSource } from "./source.ts";
@@ -52,11 +52,7 @@ export class DeviceCapture extends OnDemandSource {
   constructor(options: DeviceCaptureOptions) {
     super(options);
     this.#options = options;
-    this.#publisher = new RunPublisher({
-      clock: options.clock,
-      publish: (fragment) => this.publish(fragment),
-      onGap: (fromUs, toUs, reason) => this.reportGap(fromUs, toUs, reason),
-    });
+    this.#publisher = this.publisher();
     this.#supervisor = this.supervisor(options);
   }
 

@@ -20,6 +20,7 @@ import { modeInWords, sameMode } from "./mode.ts";
 import { type Opener, OpenLease } from "./open-lease.ts";
 import type { RecoveryOptions } from "./recovery-policy.ts";
 import { Ring, type RingOptions } from "./ring.ts";
+import { RunPublisher } from "./run-publisher.ts";
 import { RunSupervisor } from "./run-supervisor.ts";
 import type {
   CaptureMode,
@@ -218,6 +219,15 @@ export abstract class OnDemandSource implements FragmentSource {
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
+  }
+
+  /** What makes fragments of this source of the frames of a subclass's runs. */
+  protected publisher(): RunPublisher {
+    return new RunPublisher({
+      clock: this.clock,
+      publish: (fragment) => this.publish(fragment),
+      onGap: (fromUs, toUs, reason) => this.reportGap(fromUs, toUs, reason),
+    });
   }
 
   /** The supervisor of a subclass's runs, tied to this source's leases and states. */

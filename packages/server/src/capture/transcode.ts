@@ -13,7 +13,7 @@ import { CaptureRun } from "./capture-run.ts";
 import { type OnDemandOptions, OnDemandSource } from "./on-demand-source.ts";
 import { type TranscodeSettings, transcodeArgs } from "./output-args.ts";
 import type { RecoveryOptions } from "./recovery-policy.ts";
-import { RunPublisher } from "./run-publisher.ts";
+import type { RunPublisher } from "./run-publisher.ts";
 import type { RunOutcome, RunSupervisor } from "./run-supervisor.ts";
 import type { CaptureMode, Cursor, FragmentSource, TimeSource } from "./source.ts";
 
@@ -56,11 +56,7 @@ export class Transcode extends OnDemandSource {
   constructor(options: TranscodeOptions) {
     super(options);
     this.#options = options;
-    this.#publisher = new RunPublisher({
-      clock: options.clock,
-      publish: (fragment) => this.publish(fragment),
-      onGap: (fromUs, toUs, reason) => this.reportGap(fromUs, toUs, reason),
-    });
+    this.#publisher = this.publisher();
     this.#supervisor = this.supervisor(options);
   }
 

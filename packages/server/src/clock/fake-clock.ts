@@ -1,5 +1,6 @@
 /** A clock for tests: time moves only by `advance`, and timers run in the order of their due times. */
 import type { Clock } from "./clock.ts";
+import { sleepUntil } from "./timers.ts";
 
 interface Timer {
   dueMonoUs: number;
@@ -49,21 +50,7 @@ export class FakeClock implements Clock {
   }
 
   sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted) {
-        reject(signal.reason);
-        return;
-      }
-      const onAbort = (): void => {
-        cancel();
-        reject(signal?.reason);
-      };
-      const cancel = this.after(delayMs, () => {
-        signal?.removeEventListener("abort", onAbort);
-        resolve();
-      });
-      signal?.addEventListener("abort", onAbort, { once: true });
-    });
+    return sleepUntil((callback) => this.after(delayMs, callback), signal);
   }
 
   close(): void {

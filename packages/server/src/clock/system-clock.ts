@@ -4,7 +4,7 @@
  */
 import type { Clock } from "./clock.ts";
 import { realtimeReader } from "./realtime.ts";
-import { startInterval, startTimer } from "./timers.ts";
+import { sleepUntil, startInterval, startTimer } from "./timers.ts";
 import { sampleOffset, WallOffset } from "./wall-offset.ts";
 
 /** So often when nobody asks; while frames come, a step is noticed within `staleAfterUs`. A sample costs microseconds. */
@@ -74,26 +74,8 @@ export class SystemClock implements Clock {
   }
 
   sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted) {
-        reject(signal.reason);
-        return;
-      }
-      const onAbort = (): void => {
-        cancel();
-        reject(signal?.reason);
-      };
-      // Somebody waits for this one, so it does keep the process alive.
-      const cancel = this.#after(
-        delayMs,
-        () => {
-          signal?.removeEventListener("abort", onAbort);
-          resolve();
-        },
-        true,
-      );
-      signal?.addEventListener("abort", onAbort, { once: true });
-    });
+    // Somebody waits for this one, so it does keep the process alive.
+    return sleepUntil((callback) => this.#after(delayMs, callback, true), signal);
   }
 
   /** Cancels every timer. The readings go on working. */

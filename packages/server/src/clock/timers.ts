@@ -29,3 +29,28 @@ export function startInterval(intervalMs: number, callback: () => void): () => v
   timer.unref();
   return () => clearInterval(timer);
 }
+
+/**
+ * A wait that ends with a timer, or rejects with the signal's reason.
+ * @param after starts the timer; returns the cancel function
+ */
+export function sleepUntil(
+  after: (callback: () => void) => () => void,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) {
+      reject(signal.reason);
+      return;
+    }
+    const onAbort = (): void => {
+      cancel();
+      reject(signal?.reason);
+    };
+    const cancel = after(() => {
+      signal?.removeEventListener("abort", onAbort);
+      resolve();
+    });
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
+}

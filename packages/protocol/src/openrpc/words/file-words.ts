@@ -1,27 +1,19 @@
-import type { Words } from "./contract.ts";
+import type { MethodWords, Words } from "./contract.ts";
+
+const listed = {
+  params: {
+    limit: "at most so many; 100 otherwise (50 in the newer vocabulary)",
+    offset: "skip so many",
+    device: "only of this camera",
+  },
+  example: { limit: 5 },
+  errors: ["storage_failed"],
+} satisfies Omit<MethodWords<"list_recordings" | "list_snapshots">, "summary">;
 
 /** Files, and the room they take. */
 export const fileWords: Words = {
-  list_recordings: {
-    summary: "Finished recordings, newest first.",
-    params: {
-      limit: "at most so many; 100 otherwise (50 in the newer vocabulary)",
-      offset: "skip so many",
-      device: "only of this camera",
-    },
-    example: { limit: 5 },
-    errors: ["storage_failed"],
-  },
-  list_snapshots: {
-    summary: "Snapshots, newest first.",
-    params: {
-      limit: "at most so many; 100 otherwise (50 in the newer vocabulary)",
-      offset: "skip so many",
-      device: "only of this camera",
-    },
-    example: { limit: 5 },
-    errors: ["storage_failed"],
-  },
+  list_recordings: { ...listed, summary: "Finished recordings, newest first." },
+  list_snapshots: { ...listed, summary: "Snapshots, newest first." },
   get_recording_info: {
     summary: "Everything known of one recording: times, frames, drops, gaps.",
     params: {
