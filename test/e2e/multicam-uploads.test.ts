@@ -151,6 +151,22 @@ describe("an upload to a presigned address", () => {
   });
 });
 
+it("keeps the file from the retention policy until it is over", async () => {
+  await using scene = await Scene.open();
+  await using storage = await PythonStorage.start("--stall");
+  await using rpc = await scene.hub.rpc();
+  const file = await scene.record();
+  await scene.upload(file.fileName, storage.url(file.fileName));
+  await storage.line("half of it", (facts) => "stalled" in facts);
+  await rpc.call("set_retention_policy", { policy_type: "size", enabled: true, max_size_gb: 1e-9 });
+  const kept = await rpc.call<{ message: string }>("cleanup_old_files", {});
+  expect(kept).toMatchObject({ files_deleted: 0, message: expect.stringContaining("1 kept until") });
+  expect(existsSync(file.path)).toBe(true);
+  storage.send({ go: true });
+  await storage.line("the file", (facts) => facts.sha256 === file.sha256);
+  await until("it is deleted", () => !existsSync(file.path));
+});
+
 it("goes on after the hub was killed in the middle of it", async () => {
   const dataDir = mkdtempSync(join(tmpdir(), "ocelli-uploads-"));
   try {

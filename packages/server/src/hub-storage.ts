@@ -8,7 +8,7 @@ import { Retention } from "./library/retention.ts";
 import { retentionMigrations } from "./library/retention-policy.ts";
 import { DiskGuard } from "./library/storage-guard.ts";
 import { deviceIdMigrations } from "./multicam/device-ids.ts";
-import { uploadMigrations } from "./multicam/uploads/upload-store.ts";
+import { uploadMigrations, waitsForUpload } from "./multicam/uploads/upload-store.ts";
 import { scheduleMigrations } from "./recording/schedule-store.ts";
 import type { DataDir } from "./store/data-dir.ts";
 import { type Database, openDatabase } from "./store/database.ts";
@@ -71,6 +71,7 @@ export async function openStorage(
   parts.started("storage guard", () => storage.close());
   const retention = new Retention({
     ...{ library, storage, database, clock, bus },
+    ...(config.multicam.enabled ? { isNeeded: waitsForUpload(database) } : {}),
     log: log.child({ part: "retention" }),
     intervalMs: config.retention.checkSeconds * 1000,
   });

@@ -44,6 +44,7 @@ async function open(options: { folder?: string } = {}) {
         freeBytes: disk.freeBytes,
         totalBytes: 2000 * mebibyte,
         lowBytes: 100 * mebibyte,
+        criticalBytes: 40 * mebibyte,
       };
     },
     check: async () => storage.state,
@@ -62,14 +63,20 @@ async function open(options: { folder?: string } = {}) {
       if (disk.frees) disk.freeBytes += bytes;
     },
   };
-  const retention = new Retention({ library: watched, storage, database, clock, bus, log, filesPerPass: 3 });
+  const needed = new Set<string>();
+  const lines: string[] = [];
+  const retention = new Retention({
+    ...{ library: watched, storage, database, clock, bus, filesPerPass: 3 },
+    isNeeded: (filename) => needed.has(filename),
+    log: pino({}, { write: (line: string) => void lines.push(line) }),
+  });
   cleanups.push(async () => {
     await retention.close();
     await library.close();
     database.close();
   });
   return {
-    ...{ folder, clock, bus, library, retention, deleted, disk },
+    ...{ folder, clock, bus, library, retention, deleted, disk, needed, lines },
     async add(
       kind: MediaKind,
       filename: string,
@@ -113,7 +120,13 @@ describe("retention", () => {
     const told: unknown[] = [];
     hub.bus.on("retention.deleted", (payload) => told.push(payload));
     hub.set({ type: "age", enabled: true, maxAgeDays: 7, maxSizeGb: 1e-9 });
-    expect(await hub.retention.cleanup()).toEqual({ recordings: 3, snapshots: 1, bytes: 37, partial: false });
+    expect(await hub.retention.cleanup()).toEqual({
+      recordings: 3,
+      snapshots: 1,
+      bytes: 37,
+      kept: 0,
+      partial: false,
+    });
     expect(hub.deleted).toEqual(["a.jpg", "b.mp4", "c.mp4", "d.mp4"]);
     // Three files a pass.
     expect(told).toEqual([
@@ -196,6 +209,37 @@ describe("retention", () => {
     hub.bus.emit("export.progress", { ...progress, state: "done" });
     await hub.retention.cleanup();
     expect(hub.deleted).toEqual(["other.mp4", "exported.mp4"]);
+  });
+
+  it("spares a recording that is still needed, says so once, and deletes it when it is not", async () => {
+    const hub = await open();
+    for (const name of ["waits", "other"]) await hub.add("recording", `${name}.mp4`, { ageDays: 20 });
+    // A snapshot of that name is another thing.
+    await hub.add("snapshot", "waits.jpg", { ageDays: 20 });
+    hub.needed.add("waits.mp4").add("waits.jpg");
+    hub.set({ type: "all", enabled: true, maxAgeDays: 10, maxSizeGb: 1e-9, minFreeGb: 1e-9 });
+    for (let i = 0; i < 2; i++) expect(await hub.retention.cleanup()).toMatchObject({ kept: 1 });
+    expect(hub.deleted.toSorted()).toEqual(["other.mp4", "waits.jpg"]);
+    expect(hub.lines.filter((line) => line.includes("until they have been uploaded"))).toHaveLength(1);
+    hub.needed.clear();
+    expect(await hub.retention.cleanup()).toMatchObject({ recordings: 1, kept: 0 });
+  });
+
+  it("takes a recording that is still needed only when recordings are about to end, last, and as few as will do", async () => {
+    const hub = await open();
+    for (const [index, name] of ["waits0", "waits1", "waits2", "other"].entries()) {
+      await hub.add("recording", `${name}.mp4`, { ageDays: 20 - index, bytes: 5 * mebibyte });
+      if (name !== "other") hub.needed.add(`${name}.mp4`);
+    }
+    hub.set({ type: "free", enabled: true });
+    hub.disk.freeBytes = 41 * mebibyte;
+    expect(await hub.retention.cleanup()).toMatchObject({ recordings: 1, kept: 3 });
+    expect(hub.deleted).toEqual(["other.mp4"]);
+    hub.disk.freeBytes = 37 * mebibyte;
+    expect(await hub.retention.cleanup()).toMatchObject({ recordings: 2, kept: 1 });
+    // 46 MiB: 15 % above the level at which recordings end.
+    expect(hub.deleted).toEqual(["other.mp4", "waits0.mp4", "waits1.mp4"]);
+    expect(hub.lines.filter((line) => line.includes("before it had been uploaded"))).toHaveLength(2);
   });
 
   it("keeps its policies across a restart", async () => {

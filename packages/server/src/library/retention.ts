@@ -2,19 +2,21 @@
  * Deletes the oldest recordings and snapshots as the policies say. Owns the policies and the passes; deleting one
  * medium is the library's.
  *
- * Invariants: without an enabled policy nothing is deleted; never a file being written or exported; oldest first
- * within what a policy covers; a pass deletes at most `filesPerPass` files and reads the index only, never a folder.
+ * Invariants: without an enabled policy nothing is deleted; never a file being written or exported; none that is still
+ * needed, unless recordings are about to end for want of room; oldest first within what a policy covers; a pass deletes at
+ * most `filesPerPass` files and reads the index only, never a folder.
  */
 import { codeOf, messageOf } from "@ocelli/protocol";
 import type { Clock } from "../clock/clock.ts";
 import type { EventBus } from "../events/bus.ts";
 import type { Log } from "../log/log.ts";
 import type { Database } from "../store/database.ts";
-import type { MediaKind, StorageGuard } from "./contract.ts";
+import type { MediaKind, StorageGuard, StorageState } from "./contract.ts";
 import { type AgedIndex, type OldMedium, oldestFirst } from "./oldest-first.ts";
 import {
   checkPolicy,
   limitsOf,
+  type RetentionLimits,
   type RetentionStore,
   retentionStore,
   type ScopedPolicy,
@@ -34,6 +36,8 @@ export interface RetentionOptions {
   readonly clock: Clock;
   readonly bus: EventBus;
   readonly log: Log;
+  /** Whether a recording must not be deleted yet, such as one that waits for its upload. Default: none. */
+  readonly isNeeded?: (filename: string) => boolean;
   /** How often the limits are looked at. Default 5000. */
   readonly intervalMs?: number;
   /** Default 200. */
@@ -46,6 +50,8 @@ export interface Cleanup {
   readonly recordings: number;
   readonly snapshots: number;
   readonly bytes: number;
+  /** Recordings beyond the limits that are still needed. */
+  readonly kept: number;
   /** More is to be deleted. */
   readonly partial: boolean;
 }
@@ -57,9 +63,20 @@ interface Tally {
   snapshots: number;
   bytes: number;
   readonly reasons: Set<Reason>;
+  /** Recordings that are still needed. */
+  readonly kept: Set<string>;
 }
 
-const nothing: Cleanup = { recordings: 0, snapshots: 0, bytes: 0, partial: false };
+/** What a pass looks at. */
+interface Scope extends ScopedPolicy {
+  readonly cameraIds: readonly string[];
+  readonly bytes: number;
+  readonly limits: RetentionLimits;
+}
+
+const nothing: Cleanup = { recordings: 0, snapshots: 0, bytes: 0, kept: 0, partial: false };
+/** So far above the level `critical` that the guard, with its hysteresis, lets recordings be. */
+const aboveCritical = 1.15;
 /** Deleting frees nothing while a reader has the file open: then it must not go on and on. */
 const restMs = 60_000;
 /** So many files that cannot be deleted are passed over in one pass. */
@@ -78,6 +95,8 @@ export class Retention {
   #closing = false;
   /** Files that could not be deleted, so that each is told of once. */
   readonly #stubborn = new Set<string>();
+  /** Recordings that were kept in the last pass, so that each is told of once. */
+  #kept: ReadonlySet<string> = new Set();
 
   constructor(options: RetentionOptions) {
     const { database, clock, bus, intervalMs = 5000 } = options;
@@ -121,11 +140,12 @@ export class Retention {
     const untilMonoUs = clock.monoUs() + cleanupMs * 1000;
     let total = nothing;
     do {
-      const { recordings, snapshots, bytes, partial } = await this.#pass();
+      const { recordings, snapshots, bytes, kept, partial } = await this.#pass();
       total = {
         recordings: total.recordings + recordings,
         snapshots: total.snapshots + snapshots,
         bytes: total.bytes + bytes,
+        kept,
         partial,
       };
     } while (total.partial && clock.monoUs() < untilMonoUs);
@@ -163,17 +183,15 @@ export class Retention {
   }
 
   async #runPass(): Promise<Cleanup> {
-    const { storage, clock, bus, log, filesPerPass = 200 } = this.#options;
+    const { storage, clock, bus, log } = this.#options;
     if (this.#closing || !this.#policies.some(({ policy }) => policy.enabled)) return nothing;
     const before = await storage.check();
-    const tally: Tally = { recordings: 0, snapshots: 0, bytes: 0, reasons: new Set() };
-    let partial = false;
-    for (const scope of this.#scopes()) {
-      const left = filesPerPass - tally.recordings - tally.snapshots;
-      if (await this.#apply(scope, before, left, tally)) partial = true;
-    }
+    const tally: Tally = { recordings: 0, snapshots: 0, bytes: 0, reasons: new Set(), kept: new Set() };
+    const partial = await this.#applyAll(before, tally);
+    this.#tellKept(tally.kept);
     const { recordings, snapshots, bytes, reasons } = tally;
-    if (recordings + snapshots === 0) return nothing;
+    const kept = tally.kept.size;
+    if (recordings + snapshots === 0) return { ...nothing, kept };
     if (reasons.has("free")) {
       const gained = (await storage.check()).freeBytes - before.freeBytes;
       if (gained < bytes / 2) {
@@ -186,11 +204,39 @@ export class Retention {
       "old media deleted by the retention policy",
     );
     bus.emit("retention.deleted", { recordings, snapshots, bytes, reasons: [...reasons] });
-    return { recordings, snapshots, bytes, partial: partial && !this.#closing };
+    return { recordings, snapshots, bytes, kept, partial: partial && !this.#closing };
+  }
+
+  /** @returns true when the limits do not hold yet */
+  async #applyAll(disk: StorageState, tally: Tally): Promise<boolean> {
+    const scopes = this.#scopes(disk);
+    let partial = false;
+    for (const scope of scopes) {
+      if (await this.#apply(scope, disk, tally, false)) partial = true;
+    }
+    const criticalBytes = disk.criticalBytes ?? 0;
+    if (partial || disk.freeBytes + tally.bytes >= criticalBytes || tally.kept.size === 0) return partial;
+    // Nothing else is left, and recordings under way are about to end: what is to come counts for more.
+    for (const { limits, ...scope } of scopes) {
+      if (limits.minFreeBytes === undefined) continue;
+      const least = { ...scope, limits: { minFreeBytes: criticalBytes * aboveCritical } };
+      if (await this.#apply(least, disk, tally, true)) partial = true;
+    }
+    return partial;
+  }
+
+  #tellKept(kept: ReadonlySet<string>): void {
+    const further = [...kept].filter((filename) => !this.#kept.has(filename));
+    this.#kept = kept;
+    if (further.length === 0) return;
+    this.#options.log.info(
+      { files: further.slice(0, 20), further: further.length, kept: kept.size },
+      "recordings beyond the retention policy are kept until they have been uploaded",
+    );
   }
 
   /** Which cameras each policy covers. Cameras are those that have media. */
-  #scopes(): (ScopedPolicy & { cameraIds: string[]; bytes: number })[] {
+  #scopes({ lowBytes = 0 }: StorageState): Scope[] {
     const { library } = this.#options;
     const usage = [...library.usageByCamera("recording"), ...library.usageByCamera("snapshot")];
     const own = new Set(this.#policies.map(({ cameraId }) => cameraId));
@@ -202,19 +248,18 @@ export class Retention {
         ...scoped,
         cameraIds: [...new Set(covered.map(({ cameraId }) => cameraId))],
         bytes: covered.reduce((sum, { bytes }) => sum + bytes, 0),
+        limits: limitsOf(scoped.policy, lowBytes),
       };
     });
   }
 
-  /** @returns true when the limits do not hold yet */
-  async #apply(
-    scope: ScopedPolicy & { cameraIds: string[]; bytes: number },
-    disk: { readonly freeBytes: number; readonly lowBytes?: number },
-    maxFiles: number,
-    tally: Tally,
-  ): Promise<boolean> {
-    const { library, clock } = this.#options;
-    const limits = limitsOf(scope.policy, disk.lowBytes ?? 0);
+  /**
+   * @param evenNeeded deletes recordings although they are still needed
+   * @returns true when the limits do not hold yet
+   */
+  async #apply(scope: Scope, disk: StorageState, tally: Tally, evenNeeded: boolean): Promise<boolean> {
+    const { library, clock, filesPerPass = 200, isNeeded = () => false } = this.#options;
+    const { limits } = scope;
     if (Object.keys(limits).length === 0) return false;
     const rests = clock.monoUs() < this.#restsUntilMonoUs;
     const { maxAgeUs, maxBytes, minFreeBytes } = limits;
@@ -222,7 +267,6 @@ export class Retention {
     let bytes = scope.bytes;
     for (const file of growing) if (scope.cameraIds.includes(file.cameraId)) bytes += file.bytes;
     const oldestUs = maxAgeUs === undefined ? Number.NEGATIVE_INFINITY : clock.wallUs() - maxAgeUs;
-    let deleted = 0;
     let stayed = 0;
     for (const medium of oldestFirst(library, scope.cameraIds)) {
       const reason: Reason | undefined =
@@ -234,12 +278,14 @@ export class Retention {
               ? "free"
               : undefined;
       if (reason === undefined || this.#closing) return false;
-      if (deleted >= maxFiles) return true;
-      if (!(await this.#delete(medium))) {
+      if (tally.recordings + tally.snapshots >= filesPerPass) return true;
+      const needed = medium.kind === "recording" && isNeeded(medium.filename);
+      if (needed && !evenNeeded) tally.kept.add(medium.filename);
+      if ((needed && !evenNeeded) || !(await this.#delete(medium))) {
         if (++stayed > mostStubborn) return false;
         continue;
       }
-      deleted++;
+      if (needed) this.#tellLost(medium, tally);
       bytes -= medium.bytes;
       tally.bytes += medium.bytes;
       tally.reasons.add(reason);
@@ -247,6 +293,14 @@ export class Retention {
       else tally.snapshots++;
     }
     return false;
+  }
+
+  #tellLost({ filename }: OldMedium, tally: Tally): void {
+    tally.kept.delete(filename);
+    this.#options.log.warn(
+      { filename },
+      "a recording was deleted before it had been uploaded: the disk was about to be full, and nothing else was left to delete",
+    );
   }
 
   /** @returns false when the file had to stay */

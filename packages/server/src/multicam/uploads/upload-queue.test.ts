@@ -63,21 +63,43 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-it("goes on although nothing can be written down", async () => {
-  const device = { deviceId: "Ocelli-00000000" } as RecordingDevice;
+const device = { deviceId: "Ocelli-00000000" } as RecordingDevice;
+
+function ask(fileName: string): void {
   const { port } = server.address() as AddressInfo;
-  for (const fileName of ["one.mp4", "bad.mp4", "two.mp4"]) {
-    writeFileSync(join(folder, fileName), "picture");
-    const file: OpenableFile = {
-      ...{ fileName, fileSize: 7, creationDate: 1, modificationDate: 1 },
-      path: join(folder, fileName),
-    };
-    queue.queue(device, file, { kind: "presigned", uploadUrl: `http://127.0.0.1:${port}/${fileName}` });
-  }
-  isFull = true;
+  writeFileSync(join(folder, fileName), "picture");
+  const file: OpenableFile = {
+    ...{ fileName, fileSize: 7, creationDate: 1, modificationDate: 1 },
+    path: join(folder, fileName),
+  };
+  queue.queue(device, file, { kind: "presigned", uploadUrl: `http://127.0.0.1:${port}/${fileName}` });
+}
+async function settled(): Promise<void> {
   while (queue.of(device.deviceId).waiting.length > 0 || queue.of(device.deviceId).current !== undefined) {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
+}
+
+it("takes no upload that cannot be written down, and keeps what it has", async () => {
+  ask("bad.mp4");
+  await settled();
+  isFull = true;
+  for (const fileName of ["one.mp4", "bad.mp4"]) {
+    expect(() => ask(fileName)).toThrow(
+      expect.objectContaining({ code: "storage_failed", message: expect.stringContaining("Make room") }),
+    );
+  }
+  expect(queue.of(device.deviceId)).toMatchObject({ waiting: [], failed: [{ fileName: "bad.mp4" }] });
+  isFull = false;
+  ask("one.mp4");
+  await settled();
+  expect(received).toEqual(["/bad.mp4", "/one.mp4"]);
+});
+
+it("goes on although nothing can be written down", async () => {
+  for (const fileName of ["one.mp4", "bad.mp4", "two.mp4"]) ask(fileName);
+  isFull = true;
+  await settled();
   expect(received).toEqual(["/one.mp4", "/bad.mp4", "/two.mp4"]);
   expect(queue.of(device.deviceId).failed.map(({ fileName }) => fileName)).toEqual(["bad.mp4"]);
 });

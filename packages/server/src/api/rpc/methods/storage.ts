@@ -56,7 +56,7 @@ const getRetentionPolicies: MethodImplementation<"get_retention_policies"> = {
 const cleanupOldFiles: MethodImplementation<"cleanup_old_files"> = {
   lane: () => "retention",
   async run(_params, _call, { retention }) {
-    const { recordings, snapshots, bytes, partial } = await retention.cleanup();
+    const { recordings, snapshots, bytes, kept, partial } = await retention.cleanup();
     const files = recordings + snapshots;
     const isOn = retention.policies().some(({ policy }) => policy.enabled && policy.type !== "manual");
     return {
@@ -67,7 +67,7 @@ const cleanupOldFiles: MethodImplementation<"cleanup_old_files"> = {
       snapshots_removed: snapshots,
       status: partial ? "partial" : "completed",
       message: isOn
-        ? `Cleanup completed: ${files} files deleted`
+        ? `Cleanup completed: ${files} files deleted${kept === 0 ? "" : `, ${kept} kept until they have been uploaded`}`
         : "No retention policy that deletes is enabled: nothing was deleted",
     };
   },

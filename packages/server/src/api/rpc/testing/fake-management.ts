@@ -108,7 +108,7 @@ export function fakeManagement(): Pick<
     retention: {
       policies: () => policies,
       set: (scoped) => void policies.push(scoped),
-      cleanup: async () => ({ recordings: 2, snapshots: 1, bytes: 77, partial: false }),
+      cleanup: async () => ({ recordings: 2, snapshots: 1, bytes: 77, kept: 0, partial: false }),
     },
   };
 }
