@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
 import { CameraClient, CameraNotFoundError, MediaMTXError } from "@ocelli/client";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { makeSelfSigned } from "../harness/certificates.ts";
 import { ffprobe, videoOf } from "../harness/ffprobe.ts";
 import { adminKey, type RunningHub, root, startHub, until } from "../harness/hub.ts";
 
@@ -112,14 +113,10 @@ describe("the example", () => {
   });
 
   it("tls verifies the server", async () => {
-    const key = join(folder, "key.pem");
-    const cert = join(folder, "cert.pem");
-    const request = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-    const subject = ["-days", "1", "-subj", "/CN=hub", "-addext", "subjectAltName=IP:127.0.0.1"];
-    execFileSync("openssl", [...request, ...subject, "-keyout", key, "-out", cert], { stdio: "ignore" });
-    const proxy = createTlsServer({ key: readFileSync(key), cert: readFileSync(cert) }, forward);
+    const { certFile, keyFile } = makeSelfSigned(folder, "hub", { alsoFor: ["IP:127.0.0.1"] });
+    const proxy = createTlsServer({ key: readFileSync(keyFile), cert: readFileSync(certFile) }, forward);
     const port = String(await listening(proxy));
-    const trusting = start("tls", { CAMERA_SERVICE_PORT: port, CAMERA_SERVICE_CA: cert });
+    const trusting = start("tls", { CAMERA_SERVICE_PORT: port, CAMERA_SERVICE_CA: certFile });
     expect([await trusting.code, trusting.text]).toEqual([0, "Connected securely: pong\n"]);
     const strange = start("tls", { CAMERA_SERVICE_PORT: port });
     expect([await strange.code, strange.text]).toEqual([1, expect.stringMatching(/self.signed/i)]);

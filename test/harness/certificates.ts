@@ -10,14 +10,24 @@ export interface MadeCertificate {
 
 const openssl = (...args: string[]): void => void execFileSync("openssl", args, { stdio: "pipe" });
 
-/** An authority of the test's own: what clients are told to trust. */
-export function makeAuthority(folder: string, name = "authority"): MadeCertificate {
+/** One that vouches for itself. */
+export function makeSelfSigned(
+  folder: string,
+  name: string,
+  { subject = name, days = 2, alsoFor = [] }: { subject?: string; days?: number; alsoFor?: string[] } = {},
+): MadeCertificate {
   const made = { certFile: join(folder, `${name}.crt`), keyFile: join(folder, `${name}.key`) };
   openssl(
-    ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"],
-    ...["-subj", `/CN=Ocelli test ${name}`, "-keyout", made.keyFile, "-out", made.certFile],
+    ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"],
+    ...["-days", String(days), "-subj", `/CN=${subject}`, "-keyout", made.keyFile, "-out", made.certFile],
+    ...(alsoFor.length > 0 ? ["-addext", `subjectAltName=${alsoFor.join(",")}`] : []),
   );
   return made;
+}
+
+/** An authority of the test's own: what clients are told to trust. */
+export function makeAuthority(folder: string, name = "authority"): MadeCertificate {
+  return makeSelfSigned(folder, name, { subject: `Ocelli test ${name}` });
 }
 
 /** A certificate for 127.0.0.1 and localhost, signed by `authority`; files of that name are replaced. */

@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -9,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { WebSocketServer } from "ws";
+import { makeSelfSigned } from "../../../../test/harness/certificates.ts";
 import { CameraClient as BrowserClient } from "../index.ts";
 import { CameraClient, type CameraClientOptions } from "./index.ts";
 
@@ -214,29 +214,13 @@ describe("a download", () => {
 
 describe("a server with TLS", () => {
   it("is trusted only with a certificate that is", async () => {
-    const files = ["-keyout", join(folder, "key.pem"), "-out", join(folder, "cert.pem")];
-    const subject = ["-subj", "/CN=camera.test", "-addext", "subjectAltName=DNS:camera.test"];
-    execFileSync(
-      "openssl",
-      [
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "1",
-        ...files,
-        ...subject,
-      ],
-      { stdio: "ignore" },
-    );
-    const ca = readFileSync(join(folder, "cert.pem"), "utf8");
-    const tls = createTlsServer(
-      { key: readFileSync(join(folder, "key.pem")), cert: ca },
-      (_request, response) => response.end("secret"),
+    const { certFile, keyFile } = makeSelfSigned(folder, "camera", {
+      subject: "camera.test",
+      alsoFor: ["DNS:camera.test"],
+    });
+    const ca = readFileSync(certFile, "utf8");
+    const tls = createTlsServer({ key: readFileSync(keyFile), cert: ca }, (_request, response) =>
+      response.end("secret"),
     );
     const sockets = new WebSocketServer({ server: tls });
     sockets.on("connection", (socket) =>

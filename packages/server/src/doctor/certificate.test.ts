@@ -1,8 +1,8 @@
-import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { makeSelfSigned } from "../../../../test/harness/certificates.ts";
 import { FakeClock } from "../clock/fake-clock.ts";
 import { configSchema } from "../config/schema.ts";
 import { checkCertificate } from "./certificate.ts";
@@ -11,25 +11,7 @@ let folder: string;
 let files: { certFile: string; keyFile: string };
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "ocelli-doctor-tls-"));
-  files = { certFile: join(folder, "hub.crt"), keyFile: join(folder, "hub.key") };
-  execFileSync(
-    "openssl",
-    [
-      ...[
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "100",
-      ],
-      ...["-subj", "/CN=hub", "-keyout", files.keyFile, "-out", files.certFile],
-    ],
-    { stdio: "pipe" },
-  );
+  files = makeSelfSigned(folder, "hub", { days: 100 });
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
