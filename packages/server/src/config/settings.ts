@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { configSchema, type SettingMeta } from "./schema.ts";
+import { configSchema } from "./schema.ts";
+import type { SettingMeta } from "./setting-kinds.ts";
 
 /** One leaf of the configuration, as the environment, the flags and the help text see it. */
 export interface Setting {
