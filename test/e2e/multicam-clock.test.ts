@@ -4,10 +4,11 @@ import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { type RunningHub, startHub, until } from "../harness/hub.ts";
-import { PythonController, PythonTimeServer } from "../harness/multicam.ts";
+import { makePhoneVideo, PythonController, PythonDevice, PythonTimeServer } from "../harness/multicam.ts";
 import { mustSkip } from "../harness/must-skip.ts";
+import { begun, readRecording, reportOf, type SessionObject } from "../harness/sync.ts";
 
 // How right the hub's clock is: by chrony, which is good, and by time servers that are not (test/clients/ntp_responder.py).
 
@@ -157,6 +158,58 @@ describe("a clock that is two seconds behind", () => {
     expect(sidecar.firstFrameAtUs).toBeLessThan(sidecar.scheduledStart.atUs + 50_000);
     expect(Math.abs(sidecar.clock.offsetUs - 2_000_000)).toBeLessThan(500_000);
   });
+});
+
+describe("a clock that turns out to be wrong while a sync session waits", () => {
+  it("moves the cameras with it, and leaves devices with the true time they were told", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "ocelli-clock-phone-"));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    const video = join(folder, "phone.mp4");
+    makePhoneVideo(video);
+    await using time = await PythonTimeServer.start();
+    await using phone = await PythonDevice.start(video);
+    const asking = { OCELLI_CLOCK_NTP_SERVERS: time.address, OCELLI_CLOCK_INTERVAL_SECONDS: "16" };
+    await using hub = await startHub({ env: { ...env, ...asking } });
+    await synchronised(hub);
+    await using rpc = await hub.rpc();
+    await rpc.call("subscribe_events", { topics: ["sync.session"] });
+    await rpc.call("create_sync_group", {
+      name: "lab",
+      members: ["camera100", { host: "127.0.0.1", port: phone.port }],
+    });
+    const { offset_ms } = await clockOf(hub);
+    const armed = await rpc.call<SessionObject>("start_sync_recording", { group: "lab", delay: 30 });
+    // The servers change their mind: five seconds less than it was.
+    time.send({ skew: -5 });
+    await begun(rpc, armed.session_id);
+    await until("some frames", async () => {
+      const { members } = await reportOf(rpc, armed.session_id);
+      return members.some(({ frames_received }) => frames_received > 10);
+    });
+    const session = await rpc.call<SessionObject>("stop_sync_recording", { session_id: armed.session_id });
+    expect(session.members.map(({ status, error }) => [status, error])).toEqual([
+      ["completed", null],
+      ["completed", null],
+    ]);
+    const laterMs = (session.start_at_us - armed.start_at_us) / 1000;
+    expect(Math.abs(laterMs - 5000)).toBeLessThan(500);
+    const starts = phone.lines.flatMap(({ seen }) => {
+      const { command, timestamp } = (seen ?? {}) as { command?: string; timestamp?: number };
+      return command === "START_RECORDING" ? [Number(timestamp)] : [];
+    });
+    expect(starts).toHaveLength(1);
+    expect(Math.abs((starts[0] ?? 0) * 1000 - armed.start_at_us / 1000 - offset_ms)).toBeLessThan(1);
+    const [{ times = [] } = {}] = await Promise.all(
+      (session.members[0]?.files ?? []).map((file) => readRecording(hub.file("recordings", file))),
+    );
+    // Frames come every 40 ms.
+    expect((times[0] ?? 0) - session.start_at_us).toBeGreaterThanOrEqual(0);
+    expect((times[0] ?? 0) - session.start_at_us).toBeLessThan(60_000);
+    const { findings } = await reportOf(rpc, armed.session_id);
+    expect(findings.join("\n")).toMatch(
+      /ahead of the true one; cameras followed, so that T0 came that much later; devices had been told T0/,
+    );
+  }, 120_000);
 });
 
 describe("a clock nobody synchronises", () => {
