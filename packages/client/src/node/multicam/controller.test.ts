@@ -1,12 +1,8 @@
-import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
-  CommandMessage,
   type CommandType,
-  MessageDecoder,
   withLength,
   writeError,
   writeFiles,
@@ -15,51 +11,9 @@ import {
 } from "@ocelli/protocol/multicam";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { MultiCamController, type MultiCamControllerOptions, MultiCamSession } from "./index.ts";
+import { type Answer, Peer } from "./testing/peer.ts";
 
 // Devices of every bad habit; what a good one does is tested against independent peers in test/e2e.
-
-type Answer = (socket: Socket, command: CommandMessage, count: number) => void;
-
-/** A device that answers as it is told, and notes what it was asked. */
-class Peer {
-  readonly seen: CommandMessage[] = [];
-  readonly server: Server;
-  readonly #sockets = new Set<Socket>();
-  readonly answers: Partial<Record<CommandType, Answer>>;
-
-  constructor(answers: Partial<Record<CommandType, Answer>>) {
-    this.answers = answers;
-    this.server = createServer((socket) => {
-      this.#sockets.add(socket);
-      socket.on("close", () => this.#sockets.delete(socket)).on("error", () => undefined);
-      const decoder = new MessageDecoder();
-      socket.on("data", (chunk) => {
-        for (const { text } of decoder.push(chunk)) {
-          const command = CommandMessage.fromJson(text);
-          this.seen.push(command);
-          this.answers[command.command]?.(socket, command, this.countOf(command.command));
-        }
-      });
-    });
-  }
-
-  countOf(command: CommandType): number {
-    return this.seen.filter((one) => one.command === command).length;
-  }
-
-  async open(): Promise<number> {
-    this.server.listen(0, "127.0.0.1");
-    await once(this.server, "listening");
-    const address: AddressInfo | string | null = this.server.address();
-    if (address === null || typeof address === "string") throw new Error("no port");
-    return address.port;
-  }
-
-  async close(): Promise<void> {
-    for (const socket of this.#sockets) socket.destroy();
-    await new Promise((resolve) => this.server.close(resolve));
-  }
-}
 
 const facts = { deviceId: "dev", timestamp: 1000, isRecording: false, deviceType: "Android:Phone" };
 const ready: Answer = (socket) => socket.write(writeStatus(facts, "ready"));
