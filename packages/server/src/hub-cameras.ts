@@ -12,7 +12,7 @@ import { networkFinder } from "./external-streams/network-finder.ts";
 import { type ExternalStreamStore, externalStreamStore } from "./external-streams/store.ts";
 import { probeStream } from "./external-streams/stream-probe.ts";
 import { type StreamFinder, StreamSearch } from "./external-streams/stream-search.ts";
-import type { FfmpegSkills } from "./ffmpeg/skills.ts";
+import type { FfmpegSkills } from "./ffmpeg/find-ffmpeg.ts";
 import { type HubContext, mebibyte } from "./hub-parts.ts";
 import type { Database } from "./store/database.ts";
 

@@ -1,7 +1,7 @@
 import { CameraSettingsService } from "./cameras/camera-settings.ts";
 import type { CameraRegistry } from "./cameras/registry.ts";
 import type { ClockSync } from "./clock/sync/state.ts";
-import type { FfmpegSkills } from "./ffmpeg/skills.ts";
+import type { FfmpegSkills } from "./ffmpeg/find-ffmpeg.ts";
 import { type HubContext, mebibyte } from "./hub-parts.ts";
 import type { Storage } from "./hub-storage.ts";
 import { ContinuousRecording } from "./recording/continuous.ts";

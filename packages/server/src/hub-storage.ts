@@ -1,4 +1,4 @@
-import { keyMigrations } from "./auth/keys.ts";
+import { keyMigrations } from "./auth/api-keys.ts";
 import { userMigrations } from "./auth/users.ts";
 import { cameraMigrations } from "./cameras/store.ts";
 import { externalStreamMigrations } from "./external-streams/store.ts";

@@ -9,7 +9,7 @@ import { EventLog } from "./event-log/event-log.ts";
 import { openEventDatabase } from "./event-log/store.ts";
 import { EventBus } from "./events/bus.ts";
 import type { CameraView } from "./events/catalogue.ts";
-import { findFfmpeg } from "./ffmpeg/skills.ts";
+import { findFfmpeg } from "./ffmpeg/find-ffmpeg.ts";
 import { HealthProblems } from "./health/problems.ts";
 import { openAccess } from "./hub-access.ts";
 import { createApi } from "./hub-api.ts";

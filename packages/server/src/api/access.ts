@@ -6,7 +6,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Limited } from "../auth/camera-limit.ts";
 import { type Identity, type Role, roleIncludes, type Standing } from "../auth/identity.ts";
-import type { Signer } from "../auth/sign.ts";
+import type { Signer } from "../auth/signed-links.ts";
 
 export type { Role };
 

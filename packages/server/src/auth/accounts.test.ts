@@ -7,7 +7,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { FakeClock } from "../clock/fake-clock.ts";
 import { type Database, openDatabase } from "../store/database.ts";
 import { Accounts } from "./accounts.ts";
-import { ApiKeys, keyMigrations } from "./keys.ts";
+import { ApiKeys, keyMigrations } from "./api-keys.ts";
 import { Passwords } from "./passwords.ts";
 import { Users, userMigrations } from "./users.ts";
 

@@ -6,7 +6,7 @@ import { OcelliError } from "@ocelli/protocol";
 import type { Role } from "@ocelli/protocol/camera-service";
 import type { Clock } from "../clock/clock.ts";
 import type { Log } from "../log/log.ts";
-import type { ApiKey, ApiKeys, ApiKeyWishes, NewApiKey } from "./keys.ts";
+import type { ApiKey, ApiKeys, ApiKeyWishes, NewApiKey } from "./api-keys.ts";
 import { type Passwords, whatIsWrongWith } from "./passwords.ts";
 import type { User, UserChange, Users } from "./users.ts";
 

@@ -8,10 +8,10 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { FakeClock } from "../clock/fake-clock.ts";
 import { type Database, openDatabase } from "../store/database.ts";
 import { AnonymousAccess } from "./anonymous.ts";
+import { ApiKeys, keyMigrations } from "./api-keys.ts";
 import { Authenticator } from "./authenticator.ts";
 import { apiKeyCredentials } from "./credentials.ts";
-import { ApiKeys, keyMigrations } from "./keys.ts";
-import { LinkSigner } from "./sign.ts";
+import { LinkSigner } from "./signed-links.ts";
 
 const log = pino({ level: "silent" });
 const configured = "a_configured_key_of_the_user_0123456789";

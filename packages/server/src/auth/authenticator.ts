@@ -10,7 +10,7 @@ import type { Log } from "../log/log.ts";
 import type { AnonymousAccess } from "./anonymous.ts";
 import { type GuardOptions, GuessingGuard } from "./guard.ts";
 import type { Identity } from "./identity.ts";
-import type { LinkSigner } from "./sign.ts";
+import type { LinkSigner } from "./signed-links.ts";
 
 export interface CredentialKind {
   /** The value of `auth_type` that asks for this kind. */

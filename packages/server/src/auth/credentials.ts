@@ -1,9 +1,9 @@
 /** The kinds of credentials the hub itself issues: API keys and tokens, each with what it hangs on. */
 import { roleIncludes } from "@ocelli/protocol/camera-service";
+import type { ApiKeys } from "./api-keys.ts";
 import type { CredentialKind } from "./authenticator.ts";
 import { bothLimits } from "./camera-limit.ts";
 import type { Identity, Issuer, Role, Standing } from "./identity.ts";
-import type { ApiKeys } from "./keys.ts";
 import { looksLikeToken, type Tokens } from "./tokens.ts";
 import { isUserId, type Users } from "./users.ts";
 

@@ -8,7 +8,7 @@ import { OcelliError } from "@ocelli/protocol";
 import { SystemClock } from "../clock/system-clock.ts";
 import { lockDataDir } from "../store/data-dir.ts";
 import { openDatabase } from "../store/database.ts";
-import { ApiKeys, keyMigrations, type NewApiKey } from "./keys.ts";
+import { ApiKeys, keyMigrations, type NewApiKey } from "./api-keys.ts";
 
 export interface OfflineKeys {
   readonly keys: ApiKeys;

@@ -1,9 +1,9 @@
 /** Are Node, ffmpeg and what they are made of good enough for the hub? */
 import { messageOf } from "@ocelli/protocol";
 import type { Clock } from "../clock/clock.ts";
+import { type FfmpegSkills, findFfmpeg } from "../ffmpeg/find-ffmpeg.ts";
 import { ffmpegInstallCommand } from "../ffmpeg/process.ts";
 import { runFfmpeg } from "../ffmpeg/run.ts";
-import { type FfmpegSkills, findFfmpeg } from "../ffmpeg/skills.ts";
 import { type CheckContext, type Finding, ok, problem, warning } from "./finding.ts";
 
 const minimumNode = [22, 13] as const;

@@ -3,10 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { SystemClock } from "../clock/system-clock.ts";
+import { findFfmpeg, parseVersion } from "./find-ffmpeg.ts";
 import { parseProbe, probe } from "./probe.ts";
 import type { FfmpegProgress } from "./progress.ts";
 import { runFfmpeg } from "./run.ts";
-import { findFfmpeg, parseVersion } from "./skills.ts";
 
 const clock = new SystemClock();
 afterAll(() => clock.close());

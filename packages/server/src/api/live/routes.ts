@@ -6,7 +6,7 @@ import { OcelliError, sentencesOf } from "@ocelli/protocol";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { z } from "zod";
 import { limitedCameras } from "../../auth/limited-cameras.ts";
-import type { Signer } from "../../auth/sign.ts";
+import type { Signer } from "../../auth/signed-links.ts";
 import type { Cameras } from "../../cameras/contract.ts";
 import type { Clock } from "../../clock/clock.ts";
 import type { LiveViews } from "../../live/live-views.ts";

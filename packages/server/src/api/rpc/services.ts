@@ -6,7 +6,7 @@ import type { RecordingControl, SnapshotControl } from "../../auth/limited-camer
 import type { LibraryReader } from "../../auth/limited-media.ts";
 import type { Logins } from "../../auth/logins.ts";
 import type { Networks } from "../../auth/networks.ts";
-import type { LinkSigner } from "../../auth/sign.ts";
+import type { LinkSigner } from "../../auth/signed-links.ts";
 import type { CameraSettingsService } from "../../cameras/camera-settings.ts";
 import type { Cameras } from "../../cameras/contract.ts";
 import type { Clock } from "../../clock/clock.ts";

@@ -7,8 +7,8 @@ import {
   type TokenObject,
   type UserObject,
 } from "@ocelli/protocol/camera-service";
+import type { ApiKey, NewApiKey } from "../../../auth/api-keys.ts";
 import type { Identity } from "../../../auth/identity.ts";
-import type { ApiKey, NewApiKey } from "../../../auth/keys.ts";
 import type { Issued } from "../../../auth/logins.ts";
 import type { User } from "../../../auth/users.ts";
 import type { RpcServices } from "../services.ts";
