@@ -1,8 +1,11 @@
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { type TLSSocket, connect as tlsConnect } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { makeAuthority, makeCertificate } from "../harness/certificates.ts";
 import { ffprobe, videoOf } from "../harness/ffprobe.ts";
 import { type RunningHub, startHub, until } from "../harness/hub.ts";
 import { PythonController, PythonTimeServer, RawConnection } from "../harness/multicam.ts";
@@ -245,11 +248,14 @@ describe("the wire", () => {
     const length = Buffer.alloc(4);
     length.writeUInt32BE(body.length);
     raw.socket.write(Buffer.concat([length, body, length, body]));
-    const whole = (bytes: Buffer) => bytes.length > 4 && bytes.length >= 2 * (4 + bytes.readUInt32BE(0));
-    const received = await raw.until(whole);
-    const size = received.readUInt32BE(0);
-    expect(JSON.parse(received.subarray(4, 4 + size).toString())).toMatchObject({ status: "ready" });
-    expect(received.readUInt32BE(4 + size)).toBe(size);
+    /** Answers may differ by a digit of their time. */
+    const answers = (bytes: Buffer): string[] => {
+      const size = bytes.length < 4 ? Number.POSITIVE_INFINITY : bytes.readUInt32BE(0);
+      if (bytes.length < 4 + size) return [];
+      return [bytes.subarray(4, 4 + size).toString(), ...answers(bytes.subarray(4 + size))];
+    };
+    const received = await raw.until((bytes) => answers(bytes).length === 2);
+    for (const text of answers(received)) expect(JSON.parse(text)).toMatchObject({ status: "ready" });
   });
 
   it("answers one who has closed his side already", async () => {
@@ -387,6 +393,43 @@ describe("a hub whose clock is not synchronised", () => {
     expect(refused).toMatchObject({ status: "time_not_synchronized", success: false, isRecording: false });
     expect(await driver.command("DEVICE_STATUS")).toMatchObject({ status: "ready" });
     await record(driver, other);
+  });
+});
+
+describe("a hub that speaks TLS", () => {
+  it("serves MultiCam in the clear on the same port, to its networks alone, and nothing else", async () => {
+    const authority = makeAuthority(folder);
+    const { certFile, keyFile } = makeCertificate(folder, "hub", authority);
+    const tls = { ...env, OCELLI_TLS_CERT_FILE: certFile, OCELLI_TLS_KEY_FILE: keyFile };
+    {
+      await using other = await startHub({ env: tls });
+      await using driver = new PythonController(other.port);
+      const stopped = await record(driver, other);
+      const path = join(folder, "by-tls.mp4");
+      await driver.ask({ do: "download", fileId: stopped.fileId, path });
+      expect(sha256(path)).toBe(sha256(other.file("recordings", `${String(stopped.fileId)}.mp4`)));
+
+      const secure = await new Promise<TLSSocket>((resolve, reject) => {
+        const ca = readFileSync(authority.certFile);
+        const socket = tlsConnect({ host: "127.0.0.1", port: other.port, ca }, () => resolve(socket));
+        socket.on("error", reject);
+      });
+      let answer = "";
+      secure.on("data", (chunk) => (answer += String(chunk)));
+      secure.write("GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+      await once(secure, "close");
+      expect(answer).toContain("200 OK");
+
+      await using clear = await RawConnection.open(other.port);
+      clear.socket.write("GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n");
+      await clear.ended;
+      expect(clear.received.toString()).not.toContain("200");
+    }
+    await using closed = await startHub({ env: { ...tls, OCELLI_MULTICAM_NETWORKS: "10.1.2.0/24" } });
+    await using raw = await RawConnection.open(closed.port);
+    raw.socket.write(command("DEVICE_STATUS"));
+    await raw.ended;
+    expect(raw.received).toHaveLength(0);
   });
 });
 

@@ -60,10 +60,10 @@ export async function advertise(
   if (multicam === undefined || !hub.config.multicam.advertise) return;
   const { Advertisement } = await import("./multicam/advertise.ts");
   const log = hub.log.child({ part: "multicam" });
-  const reachable = addresses.find(({ host, secure }) => !secure && !/^(127\.|::1$|localhost$)/.test(host));
+  const reachable = addresses.find(({ host }) => !/^(127\.|::1$|localhost$)/.test(host));
   if (reachable === undefined) {
     log.warn(
-      "the MultiCam device on the hub's own addresses is not announced: they are for this machine only, or speak TLS",
+      "the MultiCam device on the hub's own addresses is not announced: they are for this machine only",
     );
   }
   const devices = (): AdvertisedDevice[] => {

@@ -21,24 +21,29 @@ beforeEach(async () => {
     { headersTimeout: 200, requestTimeout: 200, connectionsCheckingInterval: 20 },
     (_, response) => response.end("hello"),
   );
-  const other = (socket: Socket): boolean => {
-    if (wanted) {
-      peers.push(socket);
-      others.push(once(socket, "data").then(([chunk]) => String(chunk)));
-    }
-    return wanted;
-  };
-  shared = sharePort({ http, other, clock });
+  await share(false);
+});
+
+async function share(secure: boolean): Promise<void> {
+  shared = sharePort({ http, secure, other, clock });
   front = shared.server;
   front.listen(0, "127.0.0.1");
   await once(front, "listening");
-});
+}
 afterEach(async () => {
   for (const peer of peers.splice(0)) peer.destroy();
   http.close();
   await new Promise((resolve) => front.close(resolve));
   expect(clock.pending).toBe(0);
 });
+
+function other(socket: Socket): boolean {
+  if (wanted) {
+    peers.push(socket);
+    others.push(once(socket, "data").then(([chunk]) => String(chunk)));
+  }
+  return wanted;
+}
 
 async function open(): Promise<Socket> {
   const { port } = front.address() as AddressInfo;
@@ -82,6 +87,23 @@ describe("a port that is shared", () => {
     const closed = all(silent);
     clock.advance(30_000);
     expect(await closed).toBe("");
+  });
+
+  it("gives TLS, and requests in the clear, to a server that speaks it", async () => {
+    await new Promise((resolve) => front.close(resolve));
+    await share(true);
+    let count = 0;
+    http.on("connection", () => count++);
+    for (const bytes of ["\x16\x03\x01", "GET / HTTP/1.1\r\n\r\n"]) {
+      const peer = await open();
+      peer.write(bytes);
+      await all(peer);
+    }
+    expect(count).toBe(2);
+    const device = await open();
+    device.write('{"command":');
+    while (others.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    expect(await others[0]).toBe('{"command":');
   });
 
   it("lets go of who has not said anything when it closes", async () => {

@@ -1,6 +1,7 @@
 /**
- * One TCP port for HTTP and for protocols that begin otherwise: the first byte of a connection tells. An HTTP request
- * begins with a letter; raw MultiCam with a brace, white space, or the zero of a length (spec sections 2.3 and 2.5).
+ * One TCP port for HTTP or HTTPS and for protocols that begin otherwise: the first byte of a connection tells. An HTTP
+ * request begins with a letter, TLS with the number of its handshake; raw MultiCam with a brace, white space, or the zero of
+ * a length (spec sections 2.3 and 2.5).
  */
 import type { Server as HttpServer } from "node:http";
 import { createServer, type Server, type Socket } from "node:net";
@@ -8,6 +9,8 @@ import type { Clock } from "../clock/clock.ts";
 
 export interface FirstBytesOptions {
   readonly http: HttpServer;
+  /** `http` speaks TLS. A request in the clear goes there all the same, where it is refused as such. */
+  readonly secure?: boolean;
   /** Takes a connection that is not HTTP; `false` when nobody wants it. */
   readonly other: (socket: Socket) => boolean;
   readonly clock: Clock;
@@ -22,7 +25,8 @@ export interface SharedPort {
   dropSilent(): void;
 }
 
-export function sharePort({ http, other, clock, silentTimeoutMs = 30_000 }: FirstBytesOptions): SharedPort {
+export function sharePort(options: FirstBytesOptions): SharedPort {
+  const { http, secure = false, other, clock, silentTimeoutMs = 30_000 } = options;
   const silent = new Set<Socket>();
   // Node counts connections, ends those whose request does not arrive, and finds idle ones, only in a server that listens.
   http.emit("listening");
@@ -43,7 +47,7 @@ export function sharePort({ http, other, clock, silentTimeoutMs = 30_000 }: Firs
       if (!(chunk instanceof Buffer)) return;
       forget();
       socket.unshift(chunk);
-      if (!isHttp(chunk[0])) {
+      if (!isLetter(chunk[0]) && !(secure && chunk[0] === tlsHandshake)) {
         if (!other(socket)) socket.destroy();
         return;
       }
@@ -59,6 +63,9 @@ export function sharePort({ http, other, clock, silentTimeoutMs = 30_000 }: Firs
   };
 }
 
-function isHttp(byte: number | undefined): boolean {
+/** Content type of the first record of TLS (RFC 8446, section 5.1). */
+const tlsHandshake = 22;
+
+function isLetter(byte: number | undefined): boolean {
   return byte !== undefined && ((byte >= 0x41 && byte <= 0x5a) || (byte >= 0x61 && byte <= 0x7a));
 }

@@ -47,10 +47,7 @@ export interface ListenerOptions {
    * needs open files too. No limit by default.
    */
   readonly maxConnections?: number | undefined;
-  /**
-   * Takes connections that do not begin as HTTP; `false` when nobody wants one. Not asked where TLS is spoken: what
-   * comes in the clear there is no protocol of this hub.
-   */
+  /** Takes connections that begin neither as HTTP nor as TLS; `false` when nobody wants one. */
   readonly otherProtocol?: ((socket: Socket) => boolean) | undefined;
   /** How long open connections get to finish at the end; default 5000 ms. */
   readonly closeTimeoutMs?: number;
@@ -124,10 +121,11 @@ export class Listener {
     server.on("clientError", answerMalformed);
     const { otherProtocol, clock, requestTimeoutMs } = this.#options;
     const shared =
-      otherProtocol === undefined || certificate !== undefined
+      otherProtocol === undefined
         ? undefined
         : sharePort({
             http: server,
+            secure: certificate !== undefined,
             other: otherProtocol,
             clock,
             ...(requestTimeoutMs === undefined ? {} : { silentTimeoutMs: requestTimeoutMs }),
