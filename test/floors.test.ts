@@ -73,6 +73,16 @@ describe("the floors", () => {
     expect(violations()).toEqual([]);
   });
 
+  it("are told in docs/architecture.md as they are", () => {
+    const page = readFileSync(join(dirname(packages), "docs", "architecture.md"), "utf8");
+    const rows = [...page.matchAll(/^\| (\d+) \| (.*) \|$/gm)].map(([, floor, text = ""]) => ({
+      floor: Number(floor),
+      rooms: [...text.matchAll(/(?:^|\. )`([a-z-]+)\/`:/g)].map((match) => match[1] ?? ""),
+    }));
+    const told = rows.filter(({ floor }) => floor <= floors.length).toReversed();
+    expect(told.map(({ rooms }) => rooms.toSorted())).toEqual(floors.map((rooms) => rooms.toSorted()));
+  });
+
   // `edge/` is in front of all adapters: who connects, from where, how often.
   it("keep the adapters of different protocols apart", () => {
     const api = join(server, "api");

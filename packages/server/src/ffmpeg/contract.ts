@@ -1,4 +1,4 @@
-/** What the floors above may ask of ffmpeg. Implemented by `process.ts`, `run.ts`, `probe.ts`, `skills.ts`. */
+/** What the floors above may ask of ffmpeg. Implemented by `process.ts`, `run.ts`, `probe.ts`, `find-ffmpeg.ts`. */
 
 export interface FfmpegExit {
   readonly code: number | null;
