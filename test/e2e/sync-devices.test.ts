@@ -202,5 +202,16 @@ describe("a depth camera, whose file is an archive, and two phones", () => {
     expect(existsSync(hub.file("recordings", zip))).toBe(false);
     const after = await reportOf(rpc, session_id);
     expect(after.members[1]).toMatchObject({ time_source: "unknown" });
+
+    const made = aligned.members.map(({ filename }) => filename);
+    const sessions = () => rpc.call<{ sessions: { aligned_files: string[] }[] }>("get_sync_sessions");
+    expect(first((await sessions()).sessions).aligned_files).toEqual(made);
+    const gone = { session_id, delete_files: true };
+    const { deleted_files } = await rpc.call<{ deleted_files: string[] }>("delete_sync_session", gone);
+    const own = first(first(members).files);
+    expect(deleted_files).toEqual([own, bin, mp4, ...made]);
+    for (const name of deleted_files) expect(existsSync(hub.file("recordings", name))).toBe(false);
+    expect((await sessions()).sessions).toEqual([]);
+    await expect(rpc.call("delete_sync_session", gone)).rejects.toThrow(/There is no sync session/);
   }, 90_000);
 });

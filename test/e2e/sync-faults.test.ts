@@ -147,6 +147,7 @@ describe("a group of two cameras and a phone", () => {
     await refused("stop_sync_recording", { group: "pair" }, "not_recording");
     await refused("stop_sync_recording", { session_id: "none" }, "not_found");
     await refused("start_sync_recording", { group: "none" }, "not_found");
+    await refused("delete_sync_session", { session_id: "none" }, "not_found");
     await refused("create_sync_group", { name: "x", members: ["camera100", "camera77"] }, "camera_not_found");
     await refused("create_sync_group", { name: "x", members: [{ host: "10.9.9.9" }] }, "permission_denied");
     expect(await rpc.call("get_sync_sessions")).toMatchObject({ total: 0 });

@@ -1,4 +1,4 @@
-/** `ocelli sync create | list | delete | start | stop | sessions | report | align` */
+/** `ocelli sync create | list | delete | start | stop | sessions | forget | report | align` */
 import { isIP } from "node:net";
 import { OcelliError } from "@ocelli/protocol";
 import type { ParamsInput, ResultOf } from "@ocelli/protocol/camera-service";
@@ -7,7 +7,7 @@ import { cameraHelp } from "../camera-names.ts";
 import { type Context, withHub } from "../context.ts";
 import type { Io } from "../io.ts";
 import { durationOf, instantOf } from "../times.ts";
-import { countText, durationText, millisText, table, timeText } from "../words.ts";
+import { countText, durationText, harmless, millisText, table, timeText } from "../words.ts";
 import { addSyncResults, sessionFiles } from "./sync-results.ts";
 import { follow } from "./sync-wait.ts";
 
@@ -105,6 +105,19 @@ export function addSync(program: Command, io: Io): void {
             ? "No sessions yet.\n"
             : table(["SESSION", "NAME", "START", "LENGTH", "STATUS", "MEMBERS"], list.sessions.map(row)),
         );
+      }),
+    );
+  sync
+    .command("forget")
+    .description("forget a session; its files stay unless --files")
+    .argument("<session>", "as `sync sessions` lists it")
+    .option("--files", "also delete its recordings and what `sync align` made of them")
+    .action((session_id: string, options: { files?: true }, command: Command) =>
+      withHub(command, io, async ({ connection, print }) => {
+        const delete_files = options.files ?? false;
+        const gone = await connection.call("delete_sync_session", { session_id, delete_files });
+        const files = gone.deleted_files.map((file) => `${harmless(file)} deleted\n`).join("");
+        print(gone, () => `${files}${gone.name} ${gone.session_id} forgotten\n`);
       }),
     );
   addSyncResults(sync, io);

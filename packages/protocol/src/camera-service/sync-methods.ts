@@ -61,6 +61,8 @@ export const syncSessionSchema = z.looseObject({
       error: z.string().nullable(),
     }),
   ),
+  /** What aligning made of them, every time it was asked for. */
+  aligned_files: z.array(z.string()),
 });
 
 const millis = z.number().nullable();
@@ -171,6 +173,12 @@ export const syncMethods = {
     "viewer",
     { limit: wholeNumber(1, 1000).optional() },
     z.looseObject({ sessions: z.array(syncSessionSchema), total: count }),
+  ),
+  /** Its files stay unless `delete_files`. */
+  delete_sync_session: method(
+    "operator",
+    { session_id: id, delete_files: z.boolean().optional() },
+    syncSessionSchema.extend({ deleted_files: z.array(z.string()) }),
   ),
   get_sync_report: method("viewer", { session_id: id }, syncReportSchema),
   /** Makes new files with exactly the frames all members have. `export_update` tells the caller how far it is. */

@@ -92,6 +92,8 @@ const sessionSchema = z.object({
   /** The newest ones. */
   clockChanges: z.array(clockChangeSchema).exactOptional(),
   members: z.array(sessionMemberSchema),
+  /** What aligning made of their files: copies and side-by-side views, in the hub's library. */
+  aligned: z.array(z.string()).exactOptional(),
 });
 export type SyncSession = Readonly<z.output<typeof sessionSchema>>;
 

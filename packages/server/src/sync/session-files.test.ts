@@ -1,21 +1,99 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, it } from "vitest";
+import { OcelliError } from "@ocelli/protocol";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { FakeClock } from "../clock/fake-clock.ts";
+import type { SyncSession } from "./contract.ts";
 import { SessionFiles, type SessionFilesOptions } from "./session-files.ts";
 
-it("what a hub that was killed had begun to cut is removed at the next start, files of devices stay", async () => {
-  const folder = mkdtempSync(join(tmpdir(), "ocelli-session-files-"));
-  try {
-    for (const name of ["align-one", "two"]) {
-      mkdirSync(join(folder, name));
-      writeFileSync(join(folder, name, "some.mp4"), "x");
-    }
-    const files = new SessionFiles({ folder } as SessionFilesOptions);
-    expect(readdirSync(folder)).toEqual(["two"]);
-    await files.close();
-    await new SessionFiles({ folder: join(folder, "none") } as SessionFilesOptions).close();
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "ocelli-session-files-"));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+it("what a hub that was killed had begun is removed at the next start, what came in whole stays", async () => {
+  for (const path of [
+    "align-one/a.mp4",
+    "fetch-two/.b.mp4.part",
+    "fetch-oak/c.zip",
+    "fetch-oak/.d.zip.part",
+  ]) {
+    mkdirSync(join(folder, path, ".."), { recursive: true });
+    writeFileSync(join(folder, path), "x");
   }
+  const files = new SessionFiles({ folder } as SessionFilesOptions);
+  expect(readdirSync(folder)).toEqual(["fetch-oak"]);
+  expect(readdirSync(join(folder, "fetch-oak"))).toEqual(["c.zip"]);
+  await files.close();
+  await new SessionFiles({ folder: join(folder, "none") } as SessionFilesOptions).close();
+});
+
+describe("a session", () => {
+  const session = (more: Partial<SyncSession> = {}): SyncSession => ({
+    ...{ id: "s", groupId: "g", name: "lab", startAtUs: 0, state: "completed", createdAtUs: 0 },
+    clock: { synchronised: true, source: "kernel", offsetUs: 0 },
+    members: [
+      {
+        ...{ key: "camera0", name: "camera0", state: "completed", files: ["a.mp4", "gone.mp4"] },
+        member: { kind: "camera", cameraId: "camera0" },
+      },
+    ],
+    ...more,
+  });
+
+  function filesOf(known: SyncSession): { files: SessionFiles; forgotten: string[]; deleted: string[] } {
+    const forgotten: string[] = [];
+    const deleted: string[] = [];
+    const missing = (name: string) => new OcelliError("file_not_found", `${name} is gone`);
+    const library = {
+      get: (_kind: string, name: string) => {
+        throw missing(name);
+      },
+      delete: async (_kind: string, name: string) => {
+        if (name.startsWith("gone")) throw missing(name);
+        if (name.startsWith("busy")) throw new OcelliError("file_in_use", `${name} is in use`);
+        deleted.push(name);
+      },
+    };
+    const sessions: SessionFilesOptions["sessions"] = {
+      session: () => known,
+      forget: (id) => {
+        forgotten.push(id);
+        return known;
+      },
+      noteAligned: () => undefined,
+    };
+    const options = { folder, library, sessions, clock: new FakeClock() } as unknown as SessionFilesOptions;
+    return { files: new SessionFiles(options), forgotten, deleted };
+  }
+
+  it("is aligned once at a time, and not deleted meanwhile", async () => {
+    const { files, forgotten } = filesOf(session());
+    const aligning = files.align("s", {});
+    await expect(files.align("s", {})).rejects.toMatchObject({ code: "file_in_use" });
+    await expect(files.remove("s", true)).rejects.toMatchObject({ code: "file_in_use" });
+    expect(forgotten).toEqual([]);
+    // Its files are gone: there is nothing to align, and it may be asked again.
+    await expect(aligning).rejects.toMatchObject({ code: "unsupported" });
+    await expect(files.align("s", {})).rejects.toMatchObject({ code: "unsupported" });
+    expect(existsSync(join(folder, "align-s"))).toBe(false);
+  });
+
+  it("goes with its files when that is wanted, whatever retention has deleted of them before", async () => {
+    const { files, forgotten, deleted } = filesOf(session({ aligned: ["a_aligned.mp4"] }));
+    expect((await files.remove("s", true)).deleted).toEqual(["a.mp4", "a_aligned.mp4"]);
+    expect(deleted).toEqual(["a.mp4", "a_aligned.mp4"]);
+    expect((await files.remove("s", false)).deleted).toEqual([]);
+    expect(forgotten).toEqual(["s", "s"]);
+  });
+
+  it("is kept while it records, or when one of its files cannot be deleted", async () => {
+    const open = filesOf(session({ state: "recording" }));
+    await expect(open.files.remove("s", true)).rejects.toMatchObject({ code: "file_in_use" });
+    const busy = filesOf(session({ aligned: ["busy.mp4"] }));
+    await expect(busy.files.remove("s", true)).rejects.toMatchObject({ code: "file_in_use" });
+    expect([...open.forgotten, ...busy.forgotten]).toEqual([]);
+  });
 });

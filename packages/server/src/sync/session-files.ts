@@ -2,14 +2,14 @@
 import { OcelliError } from "@ocelli/protocol";
 import { recordedFrames } from "../library/recorded-frames.ts";
 import { type Aligned, type AlignOptions, type AlignParts, alignSession } from "./align.ts";
-import type { SyncReport } from "./contract.ts";
+import type { SyncReport, SyncSession } from "./contract.ts";
 import { Reports } from "./reports.ts";
 import { isOpen } from "./store.ts";
 import type { SyncGroups } from "./sync-groups.ts";
 import { removeUnfinished } from "./work-folder.ts";
 
 export interface SessionFilesOptions extends Omit<AlignParts, "frames"> {
-  readonly sessions: Pick<SyncGroups, "session">;
+  readonly sessions: Pick<SyncGroups, "session" | "forget" | "noteAligned">;
 }
 
 export class SessionFiles {
@@ -37,20 +37,19 @@ export class SessionFiles {
     sessionId: string,
     options: Omit<AlignOptions, "signal"> & { readonly signal?: AbortSignal },
   ): Promise<Aligned> {
-    const session = this.#options.sessions.session(sessionId);
-    if (isOpen(session) || this.#aligning.has(sessionId)) {
-      const why = isOpen(session) ? "is still recording. Stop it first." : "is being aligned already.";
-      throw new OcelliError("file_in_use", `Session ${sessionId} ${why}`, {
-        details: { session: sessionId },
-      });
-    }
+    const { sessions } = this.#options;
+    this.#refuseInUse(sessions.session(sessionId));
     const signal = AbortSignal.any([
       this.#closing.signal,
       ...(options.signal === undefined ? [] : [options.signal]),
     ]);
     const work = (async () => {
       const report = await this.report(sessionId);
-      return alignSession(report, { ...this.#options, frames: recordedFrames }, { ...options, signal });
+      const parts = { ...this.#options, frames: recordedFrames };
+      const aligned = await alignSession(report, parts, { ...options, signal });
+      const made = aligned.members.map(({ filename }) => filename);
+      sessions.noteAligned(sessionId, aligned.preview === undefined ? made : [...made, aligned.preview]);
+      return aligned;
     })();
     this.#aligning.set(sessionId, work);
     try {
@@ -58,6 +57,42 @@ export class SessionFiles {
     } finally {
       this.#aligning.delete(sessionId);
     }
+  }
+
+  /**
+   * Forgets a session.
+   * @param withFiles also deletes what its members recorded and what aligning made of that; files that are gone are no fault
+   * @returns the session, and the files deleted
+   * @throws OcelliError `not_found`, `file_in_use` while it records or is being aligned, or a file is; it is kept then
+   */
+  async remove(
+    sessionId: string,
+    withFiles: boolean,
+  ): Promise<{ readonly session: SyncSession; readonly deleted: readonly string[] }> {
+    const { sessions, library } = this.#options;
+    const session = sessions.session(sessionId);
+    this.#refuseInUse(session);
+    const files = withFiles
+      ? [...session.members.flatMap((member) => member.files), ...(session.aligned ?? [])]
+      : [];
+    const deleted: string[] = [];
+    for (const file of files) {
+      try {
+        await library.delete("recording", file);
+        deleted.push(file);
+      } catch (error) {
+        if (!(error instanceof OcelliError && error.code === "file_not_found")) throw error;
+      }
+    }
+    return { session: sessions.forget(sessionId), deleted };
+  }
+
+  #refuseInUse(session: SyncSession): void {
+    if (!isOpen(session) && !this.#aligning.has(session.id)) return;
+    const why = isOpen(session) ? "is still recording. Stop it first." : "is being aligned.";
+    throw new OcelliError("file_in_use", `Session ${session.id} ${why}`, {
+      details: { session: session.id },
+    });
   }
 
   /** Gives up what is being made; nothing half done is left. */

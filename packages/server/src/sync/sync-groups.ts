@@ -128,6 +128,19 @@ export class SyncGroups {
     throw new OcelliError("not_found", `There is no sync session ${id}.`, { details: { session: id } });
   }
 
+  /** Names what was made of a session's files. @throws OcelliError `not_found` */
+  noteAligned(id: string, files: readonly string[]): void {
+    const session = this.session(id);
+    this.#write({ ...session, aligned: [...(session.aligned ?? []), ...files] });
+  }
+
+  /** One that is over; its files stay. @throws OcelliError `not_found` */
+  forget(id: string): SyncSession {
+    const session = this.session(id);
+    this.#options.store.removeSession(id);
+    return session;
+  }
+
   /** The one running session of a group. @throws OcelliError `not_found`, `not_recording` */
   runningOf(groupKey: string): SyncSession {
     const group = this.group(groupKey);
@@ -340,19 +353,23 @@ export class SyncGroups {
   }
 
   #put(session: SyncSession): void {
-    const { store, bus, log } = this.#options;
     if (isOpen(session)) this.#open.set(session.id, session);
     else {
       this.#open.delete(session.id);
       this.#cancelTimer(session.id);
     }
+    this.#write(session);
+    this.#options.bus.emit("sync.session", { session });
+  }
+
+  #write(session: SyncSession): void {
+    const { store, log } = this.#options;
     try {
       store.putSession(session);
     } catch (error) {
       // The recordings matter more than the note of them.
       log.error({ err: error, session: session.id }, "a sync session could not be written down");
     }
-    bus.emit("sync.session", { session });
   }
 
   /** Cameras are left to end by themselves: with their last frame, not a moment before it. */

@@ -50,6 +50,13 @@ export const syncWords: Words = {
     summary: "Extension: what groups recorded, newest first.",
     params: { limit: "100 unless given" },
   },
+  delete_sync_session: {
+    summary:
+      "Extension: forgets a session, its report and metadata. The files stay, unless `delete_files`: then what its members recorded and what aligning made of that is deleted.",
+    params: { session_id: "the session", delete_files: "also its files; false unless given" },
+    example: { session_id: "5f0c7a52-6d5e-4c6c-9a51-0d6a4d1c9f10", delete_files: true },
+    errors: ["not_found", "file_in_use"],
+  },
   get_sync_report: {
     summary:
       "Extension: what a session's files show: start errors, skew, frames, jitter, and a verdict. Read from the files, also while it records.",

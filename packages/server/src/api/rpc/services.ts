@@ -69,7 +69,7 @@ export interface RpcServices {
     SyncGroups,
     "groups" | "create" | "remove" | "begin" | "end" | "session" | "sessions" | "runningOf"
   >;
-  readonly sessionFiles: Pick<SessionFiles, "report" | "align">;
+  readonly sessionFiles: Pick<SessionFiles, "report" | "align" | "remove">;
   /** Where devices of sync groups may be. */
   readonly deviceNetworks: Pick<Networks, "has">;
   readonly clockSync: Pick<ClockSync, "state">;

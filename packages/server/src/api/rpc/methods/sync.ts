@@ -89,6 +89,13 @@ const getSyncSessions: MethodImplementation<"get_sync_sessions"> = {
   },
 };
 
+const deleteSyncSession: MethodImplementation<"delete_sync_session"> = {
+  async run({ session_id, delete_files }, _call, { sessionFiles }) {
+    const { session, deleted } = await sessionFiles.remove(session_id, delete_files ?? false);
+    return { ...sessionObject(session), deleted_files: [...deleted] };
+  },
+};
+
 const getSyncReport: MethodImplementation<"get_sync_report"> = {
   async run({ session_id }, { session }, { sessionFiles, links }) {
     const report = await sessionFiles.report(session_id);
@@ -144,7 +151,7 @@ function groupObject({
 }
 
 function sessionObject(session: SyncSession): ResultOf<"start_sync_recording"> {
-  const { id, groupId, name, state, startAtUs, durationS, endedAtUs, members } = session;
+  const { id, groupId, name, state, startAtUs, durationS, endedAtUs, members, aligned = [] } = session;
   return {
     session_id: id,
     group_id: groupId,
@@ -161,6 +168,7 @@ function sessionObject(session: SyncSession): ResultOf<"start_sync_recording"> {
       files: [...one.files],
       error: one.error ?? null,
     })),
+    aligned_files: [...aligned],
   };
 }
 
@@ -217,6 +225,7 @@ export const syncImplementations = {
   start_sync_recording: startSyncRecording,
   stop_sync_recording: stopSyncRecording,
   get_sync_sessions: getSyncSessions,
+  delete_sync_session: deleteSyncSession,
   get_sync_report: getSyncReport,
   align_sync_session: alignSyncSession,
 } satisfies Partial<MethodTable>;

@@ -82,7 +82,7 @@ export function fakeManagement(): Pick<
       session: noSync,
       runningOf: noSync,
     },
-    sessionFiles: { report: noSync, align: noSync },
+    sessionFiles: { report: noSync, align: noSync, remove: noSync },
     deviceNetworks: new Networks(["127.0.0.0/8"]),
     clockSync: {
       state: {
