@@ -6,17 +6,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { adminKey, type RunningHub, startHub } from "../harness/hub.ts";
+import { adminKey, type RunningHub, startHub, virtualCameras } from "../harness/hub.ts";
 import { Rpc, RpcError } from "../harness/rpc.ts";
 
 // Keys, users and tokens of a running hub with two cameras, and a key that is good for one of them only.
 
 const dataDir = mkdtempSync(join(tmpdir(), "ocelli-accounts-"));
 const env = {
-  OCELLI_VIRTUAL_CAMERA: "always",
-  OCELLI_VIRTUAL_COUNT: "2",
-  OCELLI_VIRTUAL_SIZE: "320x240",
-  OCELLI_DEVICES_V4L2: "false",
+  ...virtualCameras({ count: 2, size: "320x240" }),
 };
 const password = "correct horse battery";
 const [mine, other] = ["camera100", "camera101"];

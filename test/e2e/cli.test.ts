@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ffprobe, videoOf } from "../harness/ffprobe.ts";
-import { adminKey, type RunningHub, root, startHub, until } from "../harness/hub.ts";
+import { adminKey, type RunningHub, root, startHub, until, virtualCameras } from "../harness/hub.ts";
 
 // The built `ocelli` command as a user runs it: a process of its own, its output, its exit code, and what it left behind.
 
@@ -23,13 +23,7 @@ let folder: string;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "ocelli-cli-"));
   hub = await startHub({
-    env: {
-      OCELLI_DEVICES_V4L2: "false",
-      OCELLI_VIRTUAL_CAMERA: "always",
-      OCELLI_VIRTUAL_COUNT: "2",
-      OCELLI_VIRTUAL_SIZE: "320x240",
-      OCELLI_VIRTUAL_FPS: "25",
-    },
+    env: virtualCameras({ count: 2, size: "320x240", fps: 25 }),
   });
 });
 afterAll(async () => {

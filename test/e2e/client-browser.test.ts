@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { chromiumMustSkip, launchChromium } from "../harness/chromium.ts";
-import { adminKey, type RunningHub, root, startHub } from "../harness/hub.ts";
+import { adminKey, type RunningHub, root, startHub, virtualCameras } from "../harness/hub.ts";
 
 // The built client in a real browser, without a bundler: nothing of Node may be left in it, nor a large library.
 
@@ -29,12 +29,7 @@ describe.skipIf(chromiumMustSkip())("CameraClient in a browser", () => {
 
   beforeAll(async () => {
     hub = await startHub({
-      env: {
-        OCELLI_DEVICES_V4L2: "false",
-        OCELLI_VIRTUAL_CAMERA: "always",
-        OCELLI_VIRTUAL_SIZE: "320x240",
-        OCELLI_VIRTUAL_FPS: "10",
-      },
+      env: virtualCameras({ size: "320x240", fps: 10 }),
     });
     // A page that does not come from the hub itself may not talk to this machine otherwise.
     browser = await launchChromium(["--disable-features=LocalNetworkAccessChecks"]);

@@ -8,7 +8,7 @@ import { CameraClient, CameraNotFoundError, MediaMTXError } from "@ocelli/client
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeSelfSigned } from "../harness/certificates.ts";
 import { ffprobe, videoOf } from "../harness/ffprobe.ts";
-import { adminKey, type RunningHub, root, startHub, until } from "../harness/hub.ts";
+import { adminKey, type RunningHub, root, startHub, until, virtualCameras } from "../harness/hub.ts";
 
 // Every example of examples/camera-client as a program of its own against a running hub, and CameraClient itself.
 
@@ -19,13 +19,7 @@ let folder: string;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "ocelli-client-"));
   hub = await startHub({
-    env: {
-      OCELLI_DEVICES_V4L2: "false",
-      OCELLI_VIRTUAL_CAMERA: "always",
-      OCELLI_VIRTUAL_COUNT: "2",
-      OCELLI_VIRTUAL_SIZE: "320x240",
-      OCELLI_VIRTUAL_FPS: "10",
-    },
+    env: virtualCameras({ count: 2, size: "320x240", fps: 10 }),
   });
 });
 afterAll(async () => {

@@ -1,7 +1,7 @@
 import { Ajv, type ValidateFunction } from "ajv";
 import addFormats from "ajv-formats";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { adminKey, type RunningHub, startHub } from "../harness/hub.ts";
+import { adminKey, type RunningHub, startHub, virtualCameras } from "../harness/hub.ts";
 import { type Answer, type RawNotification, RawRpc } from "../harness/raw-rpc.ts";
 
 // Walks the OpenRPC document of a running hub and holds the hub to it: what a method takes, what it answers, who may call
@@ -17,10 +17,7 @@ interface Documented {
 }
 
 const env = {
-  OCELLI_DEVICES_V4L2: "false",
-  OCELLI_VIRTUAL_CAMERA: "always",
-  OCELLI_VIRTUAL_SIZE: "320x240",
-  OCELLI_VIRTUAL_FPS: "25",
+  ...virtualCameras({ size: "320x240", fps: 25 }),
   OCELLI_LOG_LEVEL: "debug",
 };
 

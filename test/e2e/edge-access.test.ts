@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { get as httpGet, type IncomingHttpHeaders } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
-import { adminKey, type RunningHub, startHub, until } from "../harness/hub.ts";
+import { adminKey, type RunningHub, startHub, until, virtualCameras } from "../harness/hub.ts";
 
 // Who is let in at the edge of the hub: sites, names, proxies, rates, numbers. Each test has addresses of its own.
 
@@ -12,10 +12,7 @@ const proxy = "127.0.9.9";
 beforeAll(async () => {
   hub = await startHub({
     env: {
-      OCELLI_DEVICES_V4L2: "false",
-      OCELLI_VIRTUAL_CAMERA: "always",
-      OCELLI_VIRTUAL_SIZE: "320x240",
-      OCELLI_VIRTUAL_FPS: "10",
+      ...virtualCameras({ size: "320x240", fps: 10 }),
       OCELLI_ANONYMOUS_ENABLED: "true",
       OCELLI_ANONYMOUS_ROLE: "viewer",
       OCELLI_ANONYMOUS_NETWORKS: "127.0.1.0/24",

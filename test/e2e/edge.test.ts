@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
-import { type RunningHub, root, startHub, until } from "../harness/hub.ts";
+import { type RunningHub, root, startHub, until, virtualCameras } from "../harness/hub.ts";
 import type { Rpc } from "../harness/rpc.ts";
 
 // Floods and stalls, from an address of their own: while each goes on, another client gets the answers it got before; afterwards nothing is left.
@@ -17,10 +17,7 @@ let handlesBefore: number;
 async function start(more: Record<string, string>): Promise<void> {
   hub = await startHub({
     env: {
-      OCELLI_DEVICES_V4L2: "false",
-      OCELLI_VIRTUAL_CAMERA: "always",
-      OCELLI_VIRTUAL_SIZE: "320x240",
-      OCELLI_VIRTUAL_FPS: "10",
+      ...virtualCameras({ size: "320x240", fps: 10 }),
       OCELLI_LOG_LEVEL: "warn",
       ...more,
     },

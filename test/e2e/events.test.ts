@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type RunningHub, startHub, until } from "../harness/hub.ts";
+import { type RunningHub, startHub, until, virtualCameras } from "../harness/hub.ts";
 import type { Rpc } from "../harness/rpc.ts";
 
 /** Subscriptions, replay over a crash, and errors of hardware on a running hub. */
@@ -35,10 +35,7 @@ describe("the events of a hub", () => {
     hub = await startHub({
       dataDir,
       env: {
-        OCELLI_DEVICES_V4L2: "false",
-        OCELLI_VIRTUAL_CAMERA: "always",
-        OCELLI_VIRTUAL_SIZE: "320x240",
-        OCELLI_VIRTUAL_FPS: "15",
+        ...virtualCameras({ size: "320x240", fps: 15 }),
         OCELLI_CAPTURE_START_TIMEOUT_SECONDS: "3",
         OCELLI_WEBHOOKS: JSON.stringify([
           {

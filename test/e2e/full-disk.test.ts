@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type RunningHub, startHub, until } from "../harness/hub.ts";
+import { type RunningHub, startHub, until, virtualCameras } from "../harness/hub.ts";
 import { SmallDisk, smallDisksMustSkip } from "../harness/small-disk.ts";
 
 // A hub whose disk has no byte left, started and running: it answers, and lets people make room.
@@ -15,10 +15,7 @@ async function start(): Promise<RunningHub> {
   const hub = await startHub({
     dataDir: join(disk, "data"),
     env: {
-      OCELLI_DEVICES_V4L2: "false",
-      OCELLI_VIRTUAL_CAMERA: "always",
-      OCELLI_VIRTUAL_SIZE: "320x240",
-      OCELLI_VIRTUAL_FPS: "10",
+      ...virtualCameras({ size: "320x240", fps: 10 }),
       // Of a disk this small 10 and 4 %.
       OCELLI_STORAGE_LOW_MEGABYTES: undefined,
       OCELLI_STORAGE_CRITICAL_MEGABYTES: undefined,

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { startHub, until } from "../harness/hub.ts";
+import { startHub, until, virtualCameras } from "../harness/hub.ts";
 
 /** Health of a running hub: what a camera that fails does to it, told the same by RPC and by HTTP. */
 
@@ -19,9 +19,7 @@ interface Parts {
 it("degrades with a camera that fails, in both protocols, and says why to those who may know", async () => {
   await using hub = await startHub({
     env: {
-      OCELLI_DEVICES_V4L2: "false",
-      OCELLI_VIRTUAL_CAMERA: "always",
-      OCELLI_VIRTUAL_SIZE: "320x240",
+      ...virtualCameras({ size: "320x240" }),
       OCELLI_CAPTURE_START_TIMEOUT_SECONDS: "1",
       OCELLI_CAMERAS: '[{"url":"rtsp://127.0.0.1:9/cellar-door","name":"Cellar","number":107}]',
     },

@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
-import { adminKey, type RunningHub, startHub, until } from "../harness/hub.ts";
+import { adminKey, type RunningHub, startHub, until, virtualCameras } from "../harness/hub.ts";
 import type { Rpc } from "../harness/rpc.ts";
 
 // Whatever comes to the ports of the running hub: each is answered or closed, and the hub goes on as before.
@@ -20,10 +20,7 @@ const snapshot = "still.jpg";
 beforeAll(async () => {
   hub = await startHub({
     env: {
-      OCELLI_DEVICES_V4L2: "false",
-      OCELLI_VIRTUAL_CAMERA: "always",
-      OCELLI_VIRTUAL_SIZE: "320x240",
-      OCELLI_VIRTUAL_FPS: "10",
+      ...virtualCameras({ size: "320x240", fps: 10 }),
       OCELLI_LOG_LEVEL: "warn",
     },
   });

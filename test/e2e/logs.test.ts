@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { adminKey, type RunningHub, startHub, until } from "../harness/hub.ts";
+import { adminKey, type RunningHub, startHub, until, virtualCameras } from "../harness/hub.ts";
 
 /** What a hub writes to its log: request ids, files, and never a secret. */
 
@@ -16,10 +16,7 @@ interface Line {
 }
 
 const camera = {
-  OCELLI_DEVICES_V4L2: "false",
-  OCELLI_VIRTUAL_CAMERA: "always",
-  OCELLI_VIRTUAL_SIZE: "320x240",
-  OCELLI_VIRTUAL_FPS: "15",
+  ...virtualCameras({ size: "320x240", fps: 15 }),
 };
 
 describe("the log of a hub at its most talkative", () => {

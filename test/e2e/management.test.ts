@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { packetTimes } from "../harness/ffprobe.ts";
-import { adminKey, type RunningHub, root, startHub, until } from "../harness/hub.ts";
+import { adminKey, type RunningHub, root, startHub, until, virtualCameras } from "../harness/hub.ts";
 import type { Rpc } from "../harness/rpc.ts";
 
 /** Settings, schedules, continuous recording, storage and retention of a running hub, over its API. */
@@ -18,10 +18,7 @@ const recordingsIn = (dataDir: string): string[] =>
 describe("the management of a hub", () => {
   const dataDir = mkdtempSync(join(tmpdir(), "ocelli-management-"));
   const env = {
-    OCELLI_DEVICES_V4L2: "false",
-    OCELLI_VIRTUAL_CAMERA: "always",
-    OCELLI_VIRTUAL_SIZE: "320x240",
-    OCELLI_VIRTUAL_FPS: "15",
+    ...virtualCameras({ size: "320x240", fps: 15 }),
     OCELLI_RECORDING_WARM_UP_SECONDS: "2",
   };
   let hub: RunningHub;

@@ -5,7 +5,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { adminKey, type RunningHub, root, startHub, until } from "../harness/hub.ts";
+import { adminKey, type RunningHub, root, startHub, until, virtualCameras } from "../harness/hub.ts";
 
 /** `/metrics` of a running hub, read by Prometheus' own parser for Python, against the Grafana dashboard. */
 
@@ -83,10 +83,7 @@ describe("the metrics of a hub", () => {
     const { port } = receiver.address() as AddressInfo;
     hub = await startHub({
       env: {
-        OCELLI_DEVICES_V4L2: "false",
-        OCELLI_VIRTUAL_CAMERA: "always",
-        OCELLI_VIRTUAL_SIZE: "320x240",
-        OCELLI_VIRTUAL_FPS: "15",
+        ...virtualCameras({ size: "320x240", fps: 15 }),
         // Nobody listens there. The name is one that text formats have to escape.
         OCELLI_CAMERAS: '[{"url":"rtsp://127.0.0.1:9/x","name":"Door \\"A\\" \\\\ Ü","number":107}]',
         OCELLI_WEBHOOKS: JSON.stringify([
@@ -302,8 +299,7 @@ describe("who may read the metrics", () => {
   it("is a viewer of all cameras, or a network that was named", async () => {
     await using hub = await startHub({
       env: {
-        OCELLI_DEVICES_V4L2: "false",
-        OCELLI_VIRTUAL_CAMERA: "always",
+        ...virtualCameras(),
         OCELLI_METRICS_NETWORKS: "127.0.0.2/32",
       },
     });

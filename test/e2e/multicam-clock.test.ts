@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
-import { type RunningHub, startHub, until } from "../harness/hub.ts";
+import { type RunningHub, startHub, until, virtualCameras } from "../harness/hub.ts";
 import { makePhoneVideo, PythonController, PythonDevice, PythonTimeServer } from "../harness/multicam.ts";
 import { mustSkip } from "../harness/must-skip.ts";
 import { begun, readRecording, reportOf, type SessionObject } from "../harness/sync.ts";
@@ -13,10 +13,7 @@ import { begun, readRecording, reportOf, type SessionObject } from "../harness/s
 // How right the hub's clock is: by chrony, which is good, and by time servers that are not (test/clients/ntp_responder.py).
 
 const env = {
-  OCELLI_DEVICES_V4L2: "false",
-  OCELLI_VIRTUAL_CAMERA: "always",
-  OCELLI_VIRTUAL_SIZE: "320x240",
-  OCELLI_VIRTUAL_FPS: "25",
+  ...virtualCameras({ size: "320x240", fps: 25 }),
   OCELLI_MULTICAM_ENABLED: "true",
   OCELLI_CLOCK_TRUST_KERNEL: "false",
 };

@@ -7,17 +7,13 @@ import { type TLSSocket, connect as tlsConnect } from "node:tls";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeAuthority, makeCertificate } from "../harness/certificates.ts";
 import { ffprobe, videoOf } from "../harness/ffprobe.ts";
-import { type RunningHub, startHub, until } from "../harness/hub.ts";
+import { type RunningHub, startHub, until, virtualCameras } from "../harness/hub.ts";
 import { PythonController, PythonTimeServer, RawConnection } from "../harness/multicam.ts";
 
 // The hub's cameras as MultiCam devices, driven by a controller of other make (test/clients/multicam_controller.py).
 
 const env = {
-  OCELLI_DEVICES_V4L2: "false",
-  OCELLI_VIRTUAL_CAMERA: "always",
-  OCELLI_VIRTUAL_COUNT: "2",
-  OCELLI_VIRTUAL_SIZE: "320x240",
-  OCELLI_VIRTUAL_FPS: "25",
+  ...virtualCameras({ count: 2, size: "320x240", fps: 25 }),
   OCELLI_MULTICAM_ENABLED: "true",
   OCELLI_MULTICAM_DEVICES: JSON.stringify([{ camera: "camera101", port: 0 }]),
   OCELLI_CLOCK_TRUST_KERNEL: "false",

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MultiCamController, type MultiCamDevice } from "@ocelli/client/node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type RunningHub, startHub, until } from "../harness/hub.ts";
+import { type RunningHub, startHub, until, virtualCameras } from "../harness/hub.ts";
 import { PythonStorage } from "../harness/multicam.ts";
 
 /** What the storage was asked it tells by a pipe, which may be later than its answer. */
@@ -13,10 +13,7 @@ const told = { timeout: 10_000 };
 // UPLOAD_TO_CLOUD: the hub sends its files to storages of other make (test/clients/upload_receiver.py).
 
 const env = {
-  OCELLI_DEVICES_V4L2: "false",
-  OCELLI_VIRTUAL_CAMERA: "always",
-  OCELLI_VIRTUAL_SIZE: "320x240",
-  OCELLI_VIRTUAL_FPS: "25",
+  ...virtualCameras({ size: "320x240", fps: 25 }),
   OCELLI_MULTICAM_ENABLED: "true",
   OCELLI_MULTICAM_UPLOAD_HOSTS: "127.0.0.1,*.example.org",
 };

@@ -5,7 +5,7 @@ import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { chromiumMustSkip, launchChromium } from "../harness/chromium.ts";
 import { ffprobe, videoOf } from "../harness/ffprobe.ts";
-import { adminKey, type RunningHub, startHub } from "../harness/hub.ts";
+import { adminKey, type RunningHub, startHub, virtualCameras } from "../harness/hub.ts";
 
 // The page of the real hub in a real browser: what a new user does in the first five minutes.
 
@@ -28,10 +28,7 @@ describe.skipIf(chromiumMustSkip()).each(["h264", "mjpeg"])(
     const problems: string[] = [];
     const dataDir = mkdtempSync(join(tmpdir(), "ocelli-page-"));
     const env = {
-      OCELLI_DEVICES_V4L2: "false",
-      OCELLI_VIRTUAL_CAMERA: "always",
-      OCELLI_VIRTUAL_CODEC: codec,
-      OCELLI_VIRTUAL_FPS: "25",
+      ...virtualCameras({ codec, fps: 25 }),
     };
 
     beforeAll(async () => {

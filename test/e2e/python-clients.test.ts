@@ -5,15 +5,12 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { expect, it } from "vitest";
 import { makeAuthority, makeCertificate } from "../harness/certificates.ts";
-import { adminKey, type RunningHub, root, startHub } from "../harness/hub.ts";
+import { adminKey, type RunningHub, root, startHub, virtualCameras } from "../harness/hub.ts";
 
 // Clients in Python, written from the documents of the older systems alone, run against the hub. Each prints a line per check.
 
 const env = {
-  OCELLI_DEVICES_V4L2: "false",
-  OCELLI_VIRTUAL_CAMERA: "always",
-  OCELLI_VIRTUAL_SIZE: "320x240",
-  OCELLI_VIRTUAL_FPS: "25",
+  ...virtualCameras({ size: "320x240", fps: 25 }),
 };
 
 interface Outcome {

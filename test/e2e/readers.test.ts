@@ -4,7 +4,7 @@ import { get, type IncomingMessage } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import { ffprobe, videoOf } from "../harness/ffprobe.ts";
-import { adminKey, type RunningHub, startHub, until } from "../harness/hub.ts";
+import { adminKey, type RunningHub, startHub, until, virtualCameras } from "../harness/hub.ts";
 import type { Rpc } from "../harness/rpc.ts";
 
 // One MJPEG camera, many readers at once: a recorder, fast viewers, viewers that stop reading, and a client that
@@ -122,11 +122,7 @@ describe("many readers of one MJPEG camera", () => {
   beforeAll(async () => {
     hub = await startHub({
       env: {
-        OCELLI_DEVICES_V4L2: "false",
-        OCELLI_VIRTUAL_CAMERA: "always",
-        OCELLI_VIRTUAL_CODEC: "mjpeg",
-        OCELLI_VIRTUAL_SIZE: "640x480",
-        OCELLI_VIRTUAL_FPS: String(fps),
+        ...virtualCameras({ codec: "mjpeg", size: "640x480", fps }),
         OCELLI_CAPTURE_RING_SECONDS: String(ringSeconds),
       },
     });

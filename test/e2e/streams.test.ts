@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { adminKey, type RunningHub, startHub, until } from "../harness/hub.ts";
+import { adminKey, type RunningHub, startHub, until, virtualCameras } from "../harness/hub.ts";
 import { Rpc } from "../harness/rpc.ts";
 
 /** The methods about live pictures, with ffprobe and curl as viewers. */
@@ -36,11 +36,7 @@ describe("live streams", () => {
   beforeAll(async () => {
     hub = await startHub({
       env: {
-        OCELLI_DEVICES_V4L2: "false",
-        OCELLI_VIRTUAL_CAMERA: "always",
-        OCELLI_VIRTUAL_SIZE: "320x240",
-        OCELLI_VIRTUAL_FPS: "15",
-        OCELLI_VIRTUAL_CODEC: "mjpeg",
+        ...virtualCameras({ size: "320x240", fps: 15, codec: "mjpeg" }),
         OCELLI_CAPTURE_LINGER_SECONDS: "0",
       },
     });

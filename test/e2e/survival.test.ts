@@ -12,17 +12,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { ffprobe, topLevelBoxes, videoOf } from "../harness/ffprobe.ts";
-import { alive, type RunningHub, startHub, until } from "../harness/hub.ts";
+import { alive, type RunningHub, startHub, until, virtualCameras } from "../harness/hub.ts";
 import { SmallDisk, smallDisksMustSkip } from "../harness/small-disk.ts";
 
 // What must survive: kill -9 of the hub, any end of ffmpeg, a full disk, readers that stop reading.
 
 const virtual = {
-  OCELLI_DEVICES_V4L2: "false",
-  OCELLI_VIRTUAL_CAMERA: "always",
-  OCELLI_VIRTUAL_SIZE: "320x240",
-  OCELLI_VIRTUAL_FPS: "20",
-  OCELLI_VIRTUAL_CODEC: "mjpeg",
+  ...virtualCameras({ size: "320x240", fps: 20, codec: "mjpeg" }),
 };
 
 const folders: string[] = [];

@@ -9,7 +9,7 @@ import { CameraClient } from "@ocelli/client";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type MadeCertificate, makeAuthority, makeCertificate } from "../harness/certificates.ts";
 import { chromiumMustSkip, launchChromium } from "../harness/chromium.ts";
-import { adminKey, type RunningHub, root, startHub, until } from "../harness/hub.ts";
+import { adminKey, type RunningHub, root, startHub, until, virtualCameras } from "../harness/hub.ts";
 
 // TLS of the running hub, looked at with curl, openssl and the client.
 
@@ -20,10 +20,7 @@ let served: MadeCertificate;
 let hub: RunningHub;
 /** The value of each hub in this file: a camera that needs no device. */
 const cameras = {
-  OCELLI_DEVICES_V4L2: "false",
-  OCELLI_VIRTUAL_CAMERA: "always",
-  OCELLI_VIRTUAL_SIZE: "320x240",
-  OCELLI_VIRTUAL_FPS: "10",
+  ...virtualCameras({ size: "320x240", fps: 10 }),
 };
 
 beforeAll(async () => {

@@ -139,6 +139,20 @@ export async function until<T>(
   }
 }
 
+/** Settings of a hub with virtual cameras (`camera100`, `camera101`, …) and no others. Not given: as hubs have it. */
+export function virtualCameras(
+  pattern: { count?: number; size?: string; fps?: number; codec?: string } = {},
+): Record<string, string | undefined> {
+  return {
+    OCELLI_DEVICES_V4L2: "false",
+    OCELLI_VIRTUAL_CAMERA: "always",
+    OCELLI_VIRTUAL_COUNT: pattern.count?.toString(),
+    OCELLI_VIRTUAL_SIZE: pattern.size,
+    OCELLI_VIRTUAL_FPS: pattern.fps?.toString(),
+    OCELLI_VIRTUAL_CODEC: pattern.codec,
+  };
+}
+
 /** Starts a hub and waits until it says that it is ready. */
 export async function startHub(options: HubOptions = {}): Promise<RunningHub> {
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), "ocelli-hub-"));

@@ -5,15 +5,13 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { MultiCamController } from "@ocelli/client/node";
-import { startHub, until } from "./hub.ts";
+import { startHub, until, virtualCameras } from "./hub.ts";
 import { PythonPeer } from "./multicam.ts";
 
 const address = "10.99.0.1";
 const settings = {
   OCELLI_LISTEN: "0.0.0.0:0",
-  OCELLI_DEVICES_V4L2: "false",
-  OCELLI_VIRTUAL_CAMERA: "always",
-  OCELLI_VIRTUAL_COUNT: "2",
+  ...virtualCameras({ count: 2 }),
   OCELLI_MULTICAM_ENABLED: "true",
   OCELLI_MULTICAM_ADVERTISE: "true",
   OCELLI_MULTICAM_NETWORKS: "10.99.0.0/24",

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { adminKey, type RunningHub, startHub } from "../../../../test/harness/hub.ts";
+import { adminKey, type RunningHub, startHub, virtualCameras } from "../../../../test/harness/hub.ts";
 import { profilePath } from "../profile.ts";
 import { type Outcome, start } from "../testing/run.ts";
 
@@ -11,10 +11,7 @@ import { type Outcome, start } from "../testing/run.ts";
 let hub: RunningHub;
 let folder: string;
 const settings = {
-  OCELLI_DEVICES_V4L2: "false",
-  OCELLI_VIRTUAL_CAMERA: "always",
-  OCELLI_VIRTUAL_COUNT: "2",
-  OCELLI_VIRTUAL_SIZE: "320x240",
+  ...virtualCameras({ count: 2, size: "320x240" }),
 };
 const password = "correct horse battery";
 

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocketServer } from "ws";
-import { adminKey, type RunningHub, startHub, until } from "../../../../test/harness/hub.ts";
+import { adminKey, type RunningHub, startHub, until, virtualCameras } from "../../../../test/harness/hub.ts";
 import { type Outcome, type Running, start } from "../testing/run.ts";
 
 // The commands against a running hub.
@@ -15,11 +15,7 @@ import { type Outcome, type Running, start } from "../testing/run.ts";
 let hub: RunningHub;
 let folder: string;
 const settings = {
-  OCELLI_DEVICES_V4L2: "false",
-  OCELLI_VIRTUAL_CAMERA: "always",
-  OCELLI_VIRTUAL_COUNT: "2",
-  OCELLI_VIRTUAL_SIZE: "640x480",
-  OCELLI_VIRTUAL_FPS: "25",
+  ...virtualCameras({ count: 2, size: "640x480", fps: 25 }),
 };
 
 beforeAll(async () => {
