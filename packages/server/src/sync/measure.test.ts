@@ -8,10 +8,10 @@ import { type FrameFigures, FrameMeter } from "./measure.ts";
 
 const t0 = 1_700_000_000_000_000;
 
-function measured(times: readonly number[]): FrameFigures {
+function measured(times: readonly number[], nominalUs?: number): FrameFigures {
   const meter = new FrameMeter();
   for (const time of times) meter.add(time);
-  return meter.figures();
+  return meter.figures(nominalUs);
 }
 
 /** Of frames with these intervals between them. */
@@ -65,6 +65,19 @@ describe("figures of frames", () => {
     }
     expect(account.missing).toBeGreaterThan(100);
     expect(measured(times).missing).toBe(account.missing);
+  });
+
+  it("know a camera that loses most of its frames from one that gives fewer", () => {
+    // Of 5000 frames 30 times a second, 3 of 5 are lost.
+    const kept = [...numbers(5000, 5)].flatMap((n, i) => (n < 2 ? [t0 + Math.round((i * 1e6) / 30)] : []));
+    const { intervalUs = 0, missing, medianUs = 0 } = measured(kept, 1e6 / 30);
+    expect(medianUs).toBeGreaterThan(60_000);
+    expect(Math.abs(intervalUs - 1e6 / 30)).toBeLessThan(1);
+    const [head = 0] = kept;
+    expect(missing).toBe(Math.round((((kept.at(-1) ?? 0) - head) * 30) / 1e6) + 1 - kept.length);
+    const dark = Array.from({ length: 500 }, (_, i) => t0 + Math.round((i * 1e6) / 15));
+    expect(measured(dark, 1e6 / 30)).toMatchObject({ missing: 0, holes: 0 });
+    expect(Math.abs((measured(dark, 1e6 / 30).intervalUs ?? 0) - 1e6 / 15)).toBeLessThan(1);
   });
 
   it("take no more memory for 5 million frames than for some", () => {

@@ -33,6 +33,10 @@ const spans = 200;
 /** A hole is longer than that many times the median; the same rule by which a recording counts its dropped frames. */
 const holeFactor = 1.5;
 
+/** How near to the nominal interval counts as kept, and which share of all must be. */
+const nominalWithin = 0.1;
+const nominalKept = 0.1;
+
 export class FrameMeter {
   readonly #intervals = new IntervalHistogram();
   readonly #curve = new IntervalCurve(spans);
@@ -59,12 +63,10 @@ export class FrameMeter {
     this.#longestUs = Math.max(this.#longestUs ?? 0, us);
   }
 
-  figures(): FrameFigures {
+  /** @param nominalUs from frame to frame, as the camera was set */
+  figures(nominalUs?: number): FrameFigures {
     const medianUs = this.#intervals.quantile(0.5);
-    const regular =
-      medianUs === undefined
-        ? undefined
-        : this.#intervals.spread(medianUs === 0 ? Infinity : medianUs * holeFactor);
+    const regular = this.#intervals.spread((this.#usual(nominalUs) ?? medianUs ?? 0) * holeFactor);
     const intervalUs = regular === undefined || regular.meanUs === 0 ? undefined : regular.meanUs;
     const holes = this.#intervals
       .bins()
@@ -84,5 +86,18 @@ export class FrameMeter {
       stepsBack: this.#stepsBack,
       curve: this.#curve.spans(),
     };
+  }
+
+  /**
+   * The nominal interval, when the camera kept it often enough to be able to: one that loses more than half of its frames
+   * has a median of two intervals. One that never kept it gives another rate, and lacks nothing by that.
+   */
+  #usual(nominalUs: number | undefined): number | undefined {
+    if (nominalUs === undefined) return undefined;
+    const kept = this.#intervals
+      .bins()
+      .filter(({ meanUs }) => Math.abs(meanUs / nominalUs - 1) < nominalWithin)
+      .reduce((sum, { count }) => sum + count, 0);
+    return kept >= this.#intervals.count * nominalKept ? nominalUs : undefined;
   }
 }

@@ -48,25 +48,26 @@ export async function memberReport(
     }
   }
   const [entry] = entries;
+  const nominalMs = entry !== undefined && entry.fps > 0 ? 1000 / entry.fps : undefined;
   const common = {
     key: member.key,
     name: member.name,
     kind: member.member.kind,
     files: member.files,
     declared: member.declared,
-    nominalIntervalMs: entry !== undefined && entry.fps > 0 ? 1000 / entry.fps : undefined,
+    nominalIntervalMs: nominalMs,
   };
-  const figures = meter.figures();
+  const figures = meter.figures(nominalMs === undefined ? undefined : nominalMs * 1000);
   const { firstFrameAtUs, lastFrameAtUs } = figures;
   if (entry === undefined || !timed || firstFrameAtUs === undefined || lastFrameAtUs === undefined) {
-    return { ...common, ...untimed(entry, member), notes };
+    return { ...common, ...untimed(entry, member, nominalMs), notes };
   }
   if (figures.stepsBack > 0) {
     const older = figures.stepsBack === 1 ? "1 frame is older" : `${figures.stepsBack} frames are older`;
     notes.push(`${older} than the one before it: the clock was set back`);
   }
   const startErrorMs = (firstFrameAtUs - session.startAtUs) / 1000;
-  const frameIntervalMs = msOf(figures.intervalUs) ?? common.nominalIntervalMs;
+  const frameIntervalMs = msOf(figures.intervalUs) ?? nominalMs;
   return {
     ...common,
     timeSource: clock === undefined ? entry.timeSource : "file",
@@ -119,17 +120,17 @@ function msOf(us: number | undefined): number | undefined {
 function untimed(
   entry: MediaEntry | undefined,
   member: SessionMember,
+  nominalMs: number | undefined,
 ): Omit<MemberReport, "key" | "name" | "kind" | "files" | "declared" | "nominalIntervalMs" | "notes"> {
-  const interval = entry !== undefined && entry.fps > 0 ? 1000 / entry.fps : undefined;
   return {
     timeSource: entry === undefined || member.declared === undefined ? "unknown" : "declared",
     firstFrameAtUs: undefined,
     startErrorMs: undefined,
-    frameIntervalMs: interval,
+    frameIntervalMs: nominalMs,
     framesExpected:
-      interval === undefined || entry?.durationS === undefined
+      nominalMs === undefined || entry?.durationS === undefined
         ? undefined
-        : Math.round((entry.durationS * 1000) / interval),
+        : Math.round((entry.durationS * 1000) / nominalMs),
     framesReceived: entry?.frames,
     framesDropped: undefined,
     durationS: entry?.durationS,
