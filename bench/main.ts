@@ -19,6 +19,7 @@ import { rpc } from "./sections/rpc.ts";
 import { snapshot } from "./sections/snapshot.ts";
 import { startup } from "./sections/startup.ts";
 import { sync } from "./sections/sync.ts";
+import { syncGuest } from "./sections/sync-guest.ts";
 import { viewers } from "./sections/viewers.ts";
 
 const sections: readonly Section[] = [
@@ -35,6 +36,7 @@ const sections: readonly Section[] = [
   clients,
   library,
   sync,
+  syncGuest,
   multicam,
 ];
 

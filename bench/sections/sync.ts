@@ -73,7 +73,7 @@ async function compare({ what, count, hub, recorder, anew }: Recorded, context: 
   const shell: FirstFrames[] = [];
   const off: number[] = [];
   // In turn, so that whatever else the machine does meets both.
-  for (let round = 0; round < (quick ? 3 : 8); round++) {
+  for (let round = 0; round < (quick ? 3 : 6); round++) {
     await anew?.();
     const started = await byHub(hub, rpc, "bench", { delayS: 4, durationS: 1 });
     const shown = await firstFrames(started.files, started.instantMs);
