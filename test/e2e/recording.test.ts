@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { stoppedRecordingSchema } from "@ocelli/protocol/camera-service";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ffprobe, packetTimes, topLevelBoxes, videoOf } from "../harness/ffprobe.ts";
 import { adminKey, type RunningHub, startHub, until } from "../harness/hub.ts";
@@ -181,6 +182,48 @@ describe.each(["h264", "mjpeg"])("a virtual %s camera", (codec) => {
       expect(refused.code).toBe(-32602);
       expect(JSON.stringify(refused.data)).toMatch(/past|ahead/);
     }
+  });
+
+  it("takes back a start that waits, and says that nothing was recorded", async () => {
+    const at = Math.round(Date.now() / 1000) + 600;
+    const device = "camera100";
+    const armed = await rpc.call<{ filename: string }>("start_recording", { device, start_at: at });
+    const { filename } = armed;
+    const answer = await rpc.call<Record<string, unknown>>("stop_recording", { device });
+    expect(stoppedRecordingSchema.parse(answer)).toMatchObject({
+      ...{ success: true, status: "CANCELLED", filename, files: [], duration: 0, file_size: 0 },
+      ...{ download_url: null, scheduled_for: new Date(at * 1000).toISOString() },
+      ...{ start_time: answer.end_time, recording: { status: "cancelled", filename } },
+    });
+    expect(existsSync(hub.file("recordings", filename))).toBe(false);
+    expect(Math.abs(Date.parse(String(answer.end_time)) - Date.now())).toBeLessThan(60_000);
+  });
+
+  it("records at once although a scheduled recording is about to begin, which follows", async () => {
+    const device = "camera100";
+    const start_time = new Date(Date.now() + 8_000).toISOString();
+    const { schedule_id } = await rpc.call<{ schedule_id: string }>("schedule_recording", {
+      ...{ device, start_time, duration: 1 },
+    });
+    const stateOf = async () => {
+      const { schedules } = await rpc.call<{ schedules: { schedule_id: string; status: string }[] }>(
+        "get_scheduled_recordings",
+        { all: true },
+      );
+      return schedules.find((one) => one.schedule_id === schedule_id)?.status;
+    };
+    await until("the camera is armed", async () => (await stateOf()) === "armed");
+    await rpc.call("start_recording", { device });
+    expect(await stateOf()).toBe("scheduled");
+    const own = await rpc.call<{ status: string; files: string[] }>("stop_recording", { device });
+    expect([own.status, own.files.length]).toEqual(["STOPPED", 1]);
+    await until("the scheduled one is over", async () => (await stateOf()) === "completed");
+    const { files } = await rpc.call<{ files: { filename: string }[] }>("list_recordings", { limit: 1 });
+    const sidecar = JSON.parse(
+      readFileSync(`${hub.file("recordings", files[0]?.filename ?? "")}.json`, "utf8"),
+    );
+    expect(sidecar.scheduledStart.atUs).toBe(Date.parse(start_time) * 1000);
+    expect(sidecar.scheduledStart.errorUs).toBeLessThan(80_000);
   });
 
   it("goes on with what the ring still holds (pre-roll)", async () => {

@@ -93,10 +93,10 @@ async function stop(cameras: readonly string[], context: Context): Promise<void>
           .filter(({ recording }) => recording)
           .map(({ device }) => device);
   if (devices.length === 0) note("No recording is running.");
-  const results = new Results(
-    context,
-    (one: ResultOf<"stop_recording"> & { success: true }) =>
-      `${one.device}: ${one.files.join(", ")}  ${durationText(one.duration)}  ${bytesText(one.file_size)}\n`,
+  const results = new Results(context, (one: ResultOf<"stop_recording"> & { success: true }) =>
+    one.status === "CANCELLED"
+      ? `${one.device}: the start at ${one.scheduled_for} is taken back, nothing was recorded\n`
+      : `${one.device}: ${one.files.join(", ")}  ${durationText(one.duration)}  ${bytesText(one.file_size)}\n`,
   );
   await results.together(
     devices.map((device) => connection.call("stop_recording", { device }, { timeoutMs: 0 })),

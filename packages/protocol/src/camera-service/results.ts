@@ -177,18 +177,21 @@ export const stoppedRecordingSchema = z.looseObject({
   ...cameraNames,
   ...recordingIds,
   success: z.literal(true),
-  status: z.literal("STOPPED"),
+  /** `CANCELLED`: its start was still to come, and there is no file, not even under `filename`. */
+  status: z.enum(["STOPPED", "CANCELLED"]),
   start_time: isoTime,
   started_at: isoTime,
   end_time: isoTime,
   stopped_at: isoTime,
+  /** Of a cancelled one: the instant it waited for. */
+  scheduled_for: isoTime.optional(),
   duration: seconds,
   file_size: count,
   format: z.string(),
-  download_url: z.string(),
+  download_url: z.string().nullable(),
   /** All files, when the recording was cut into segments. */
   files: z.array(z.string()),
-  recording: recordingSchema,
+  recording: recordingSchema.extend({ status: z.enum(["active", "completed", "failed", "cancelled"]) }),
 });
 
 const file = {

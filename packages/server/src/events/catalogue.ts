@@ -57,7 +57,7 @@ export interface RecordingView {
   readonly format: string;
   readonly state: "active" | "completed" | "failed";
   readonly segments: readonly string[];
-  /** Nothing is recorded yet: the camera is kept ready for this instant. */
+  /** Nothing is recorded yet: the camera is kept ready for this instant, or was when the start was taken back. */
   readonly armedForUs?: number;
 }
 

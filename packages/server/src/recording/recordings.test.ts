@@ -52,13 +52,13 @@ describe("an armed start", () => {
 
   it.each(["requested", "shutdown"])("that is taken back (%s) is no failure", async (reason) => {
     const { hub } = await setUp();
-    const { id } = await hub.service.start({ cameraId: "camera0", startAtUs });
+    const { id, filename } = await hub.service.start({ cameraId: "camera0", startAtUs });
     if (reason === "requested") await hub.service.stop({ recordingId: id });
     else await hub.service.close();
     await until("its end is told", () => hub.seen.length > 0);
-    expect(hub.seen).toMatchObject([
-      { event: "recording.stopped", payload: { reason, recording: { id, frames: 0 } } },
-    ]);
+    // What it waited for, and the name it was to have.
+    const recording = { id, frames: 0, filename, segments: [], armedForUs: startAtUs };
+    expect(hub.seen).toMatchObject([{ event: "recording.stopped", payload: { reason, recording } }]);
     expect(hub.service.activeOf("camera0")).toBeUndefined();
   });
 });

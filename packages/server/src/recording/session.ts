@@ -241,14 +241,21 @@ export class RecordingSession {
     const stopped = this.#stopping.signal.aborted && cause === this.#stopping.signal.reason;
     const error = stopped ? stoppedEarly(this.cameraId) : asError(cause);
     this.#camera.close();
+    const promised = this.#books.filename;
     this.#books.releaseName();
     await this.#books.conclude().catch((failure: unknown) => {
       this.#log.error({ err: failure }, "the recording journal could not be brought up to date");
     });
     this.#state = "failed";
     this.#endedAtUs = this.#parts.clock.wallUs();
-    this.#closed.resolve(this.view());
+    this.#closed.resolve(stopped ? this.#takenBackView(promised) : this.view());
     return error;
+  }
+
+  /** Of an armed start that did not come to its instant: what was promised. */
+  #takenBackView(filename: string): RecordingView {
+    const { startAtUs } = this.#books.entry;
+    return startAtUs === undefined ? this.view() : { ...this.view(), filename, armedForUs: startAtUs };
   }
 
   #run(): void {
@@ -414,13 +421,14 @@ export class RecordingSession {
       (reason === "requested" || reason === "shutdown" || reason === yielded) && this.#waitsForStart();
     if (this.view().frames === 0 && !takenBack) error ??= nothingRecorded(this.cameraId, reason);
     await this.#export();
+    const promised = this.#books.filename;
     this.#books.releaseName();
     await this.#books.conclude().catch((journalError: unknown) => {
       this.#log.error({ err: journalError }, "the recording journal could not be brought up to date");
     });
     this.#endedAtUs = clock.wallUs();
     this.#state = error === undefined && !takenBack ? "completed" : "failed";
-    const recording = this.view();
+    const recording = takenBack ? this.#takenBackView(promised) : this.view();
     const { filename, frames } = recording;
     this.#closed.resolve(recording);
     // By then whoever keeps the sessions has let go of this one: a listener may start the next recording.

@@ -66,7 +66,8 @@ export const recordingWords: Words = {
     exampleAnswer: { status: "STARTED" },
   },
   stop_recording: {
-    summary: "Ends a recording. Answers when the file is finished.",
+    summary:
+      "Ends a recording. Answers when the file is finished. A start that still waits is taken back: `CANCELLED`, no file, and `scheduled_for` says what it waited for.",
     params: {
       device: "the camera; may be left out while only one recording runs",
       recording_id: "the recording itself, as `start_recording` named it",

@@ -89,7 +89,25 @@ export function recordingStarted(recording: RecordingView, resolution: string | 
   };
 }
 
+/** Also of a start that was taken back while it waited: nothing was recorded, and there is no file. */
 export function recordingStopped(recording: RecordingView, context: MediaContext) {
+  const { armedForUs } = recording;
+  return armedForUs === undefined ? ended(recording, context) : cancelled(recording, armedForUs, context);
+}
+
+function cancelled(recording: RecordingView, armedForUs: number, context: MediaContext) {
+  const atUs = recording.endedAtUs ?? context.nowUs;
+  const stopped = ended({ ...recording, startedAtUs: atUs, endedAtUs: atUs }, context);
+  return {
+    ...stopped,
+    status: "CANCELLED" as const,
+    scheduled_for: isoOf(armedForUs),
+    download_url: null,
+    recording: { ...stopped.recording, status: "cancelled" as const },
+  };
+}
+
+function ended(recording: RecordingView, context: MediaContext) {
   const duration = roundedS(Math.max(0, recording.durationS));
   const startedAt = isoOf(recording.startedAtUs);
   const endedAt = isoOf(recording.endedAtUs ?? context.nowUs);
