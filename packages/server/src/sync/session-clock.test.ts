@@ -57,6 +57,7 @@ it("an error that is measured anew moves T0 on the hub's clock, not in true time
   const before = withDevice(session(100_000));
   const moved = after(before, 0, state(-400_000)) ?? before;
   expect(moved.startAtUs).toBe(before.startAtUs + 500_000);
+  expect(moved.members[0]?.armedAtUs).toBe(nowUs + 500_000);
   expect(trueStartUs(moved)).toBe(trueStartUs(before));
   expect(moved.clockChanges).toMatchObject([{ stepUs: 0, correctionUs: -500_000 }]);
   expect(clockFindings(moved)).toEqual([

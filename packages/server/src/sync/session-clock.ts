@@ -43,7 +43,8 @@ export function follow(session: SyncSession, { nowUs, stepUs, state }: HubTime):
   const correctionUs = stepUs - movedUs;
   if ([stepUs, movedUs, correctionUs].every((us) => Math.abs(us) <= followBeyondUs)) return undefined;
   const members = session.members.map((member) =>
-    member.armedAtUs === undefined ? member : { ...member, armedAtUs: member.armedAtUs + stepUs },
+    // So long before T0 as it was.
+    member.armedAtUs === undefined ? member : { ...member, armedAtUs: member.armedAtUs + movedUs },
   );
   return changed(
     { ...session, startAtUs, clock, members },
