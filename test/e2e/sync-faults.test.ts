@@ -367,6 +367,9 @@ describe.skipIf(smallDisksMustSkip())("a disk that fills up", () => {
     await expect(startOf(rpc, { group: "pair" })).rejects.toMatchObject({
       data: expect.objectContaining({ code: expect.stringMatching(/^storage_/) }),
     });
+    await expect(rpc.call("align_sync_session", { session_id })).rejects.toMatchObject({
+      data: expect.objectContaining({ code: expect.stringMatching(/^storage_/) }),
+    });
     for (const name of ["ballast", "more"]) truncateSync(join(disk, name));
     const report = await reportOf(rpc, session_id);
     for (const { files, frames_received } of report.members) {

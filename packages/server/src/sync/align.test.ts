@@ -14,7 +14,7 @@ import { writeRecording } from "../library/testing/write-recording.ts";
 import type { Fragment } from "../media/fragment.ts";
 import { ffprobe } from "../recording/testing/ffprobe.ts";
 import { type AlignParts, alignSession } from "./align.ts";
-import type { SyncReport, SyncSession } from "./contract.ts";
+import type { SessionMember, SyncReport, SyncSession } from "./contract.ts";
 import { planCut } from "./cut-plan.ts";
 import { buildReport } from "./report.ts";
 
@@ -115,6 +115,7 @@ const t0 = 1_736_951_405_000_000;
 async function reportOf(
   keys: readonly string[],
   more: Readonly<Record<string, readonly string[]>> = {},
+  declared: Readonly<Record<string, NonNullable<SessionMember["declared"]>>> = {},
 ): Promise<SyncReport> {
   const session: SyncSession = {
     id: "5e55",
@@ -127,7 +128,11 @@ async function reportOf(
     members: keys.map((key) => ({
       key,
       name: key,
-      member: { kind: "camera", cameraId: key },
+      member:
+        declared[key] === undefined
+          ? { kind: "camera", cameraId: key }
+          : { kind: "multicam", host: key, port: 1 },
+      ...(declared[key] === undefined ? {} : { declared: declared[key] }),
       state: "completed",
       files: [key, ...(more[key] ?? [])].map((name) => `${name}.mp4`),
     })),
@@ -236,6 +241,25 @@ describe("aligning a session", () => {
     expect(library.page("recording", { limit: 10, offset: 0 }).total).toBe(2);
     expect(readdirSync(join(root, "making"))).toEqual([]);
     expect(progress.at(-1)).toEqual({ fraction: 0, state: "failed" });
+  });
+
+  it("goes by the hub's clock where that of another hub was off", async () => {
+    await record("camera0", mjpeg, 30, 0);
+    // Its clock was 3 s ahead; it began 200 ms after the camera.
+    await record("hub", mjpeg, 30, 3_200_000);
+    const report = await reportOf(["camera0", "hub"], {}, { hub: { clockOffset: 3, roundTrip: 0.002 } });
+    const aligned = await alignSession(report, parts(), { signal, preview: false });
+    expect(aligned.fromUs).toBe(t0 + 200_000);
+    expect(aligned.members).toMatchObject([
+      { frames: 54, firstFrameAtUs: t0 + 200_000 },
+      { frames: 54, firstFrameAtUs: t0 + 200_000 },
+    ]);
+    const [first, second] = aligned.members.map(({ filename }) =>
+      pictures(library.get("recording", filename).path),
+    );
+    const whole = pictures(library.get("recording", "hub").path);
+    expect(second).toEqual(whole.slice(0, 54));
+    expect(first).toEqual(whole.slice(6, 60));
   });
 
   it("says so when nothing is common", async () => {

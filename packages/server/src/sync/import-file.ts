@@ -44,13 +44,14 @@ export async function importFile(request: ImportRequest, parts: ImportParts): Pr
   const stem =
     extension === "bin" ? `${request.stem}${extname(path).replaceAll(/[^.\w]/g, "")}` : request.stem;
   const filename = library.reserve("recording", stem, extension);
+  let placed: Promise<void> | undefined;
   try {
     const described = await describeFile("recording", path, filename, {
       clock,
       signal: request.signal,
       ...(ffprobe === undefined ? {} : { ffprobe }),
     });
-    const placed = rename(path, join(folder, filename)).then(() => syncFolder(folder));
+    placed = rename(path, join(folder, filename)).then(() => syncFolder(folder));
     await library.put(
       { ...described, cameraId: request.cameraId, cameraName: request.cameraName, sync: request.sync },
       { after: placed },
@@ -58,6 +59,8 @@ export async function importFile(request: ImportRequest, parts: ImportParts): Pr
     return filename;
   } catch (error) {
     library.release("recording", filename);
+    // Back to whose it is: a file nobody knows of would be taken for one that was copied in.
+    await placed?.then(() => rename(join(folder, filename), path)).catch(() => undefined);
     throw error;
   }
 }
