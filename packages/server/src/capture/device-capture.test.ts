@@ -185,7 +185,10 @@ describe("DeviceCapture", () => {
     const source = capture({ frames: 15 });
     const lease = await source.open(live("a viewer"));
     const frames = await readVideo(lease.cursor, 25);
-    expect(frames.filter((frame) => frame.discontinuity)).toHaveLength(1);
+    // A late reader begins later in the first run.
+    const runs = frames.flatMap((frame, i) => (frame.discontinuity ? [i] : []));
+    expect(runs.length).toBeGreaterThanOrEqual(1);
+    for (const [i, at] of runs.slice(1).entries()) expect(at - (runs[i] ?? 0)).toBe(15);
     expect(source.stats().lastError).toMatch(/exit code 0/);
   });
 
