@@ -12,9 +12,8 @@ import { copyArgs, encodeArgs, joinList } from "./align-args.ts";
 import { encoderThreads, type FfmpegParts, runFfmpegWork } from "./align-ffmpeg.ts";
 import type { MemberReport } from "./contract.ts";
 import { type Cut, planCut, type TimedFrame } from "./cut-plan.ts";
-import { deviceClock } from "./device-clock.ts";
+import { inHubTime } from "./hub-times.ts";
 import { isTimed } from "./member-report.ts";
-import { onOneClock, totalUs } from "./one-clock.ts";
 
 export interface CutParts extends FfmpegParts {
   readonly library: Library;
@@ -40,15 +39,9 @@ export async function planMemberCut(
       (member.timeSource === "unknown" ? member.notes[0] : undefined) ?? "its file holds no capture times"
     );
   }
-  const shiftUs = deviceClock(member)?.shiftUs ?? 0;
+  const framesOf = inHubTime(member, frames);
   const all = member.files.map((file) => library.get("recording", file));
-  let steppedUs = 0;
-  const timed = all.map(({ path, clockSteps }) => {
-    const steady = onOneClock(frames(path), clockSteps, steppedUs);
-    steppedUs += totalUs(clockSteps);
-    return shifted(steady, shiftUs);
-  });
-  const cut = await planCut(timed, common.fromUs, common.toUs);
+  const cut = await planCut(all.map(framesOf), common.fromUs, common.toUs);
   const [entry, ...others] = (cut?.files ?? []).flatMap(({ index }) => all[index] ?? []);
   if (cut === undefined || entry === undefined) return "it has no frame in the common time";
   const other = others.find(
@@ -58,10 +51,6 @@ export async function planMemberCut(
     return `its files cannot be joined: ${entry.filename} is ${entry.codec} ${entry.resolution}, ${other.filename} ${other.codec} ${other.resolution}`;
   }
   return { ...cut, entries: [entry, ...others] };
-}
-
-async function* shifted(frames: AsyncIterable<TimedFrame>, shiftUs: number): AsyncGenerator<TimedFrame> {
-  for await (const frame of frames) yield { ...frame, capturedAtUs: frame.capturedAtUs + shiftUs };
 }
 
 /**

@@ -1,5 +1,5 @@
 /** A MultiCam device somewhere in the network as a member: told the instant, stopped, and its file fetched. */
-import { rm } from "node:fs/promises";
+import { rm, rmdir } from "node:fs/promises";
 import { type DeviceResult, MultiCamController, MultiCamError } from "@ocelli/client/node";
 import { type ErrorCode, messageOf, OcelliError } from "@ocelli/protocol";
 import type { ClockSync } from "../clock/sync/state.ts";
@@ -156,6 +156,8 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
       return { state: "completed", files };
     } catch (error) {
       log.warn({ err: error, member: member.key, folder }, "a file of a device could not be fetched");
+      // Unless something came in.
+      await rmdir(folder).catch(() => undefined);
       return { state: "failed", error: messageOf(asOcelliError(error)), files };
     }
   }

@@ -4,8 +4,9 @@ import type { MediaEntry } from "../library/contract.ts";
 import { isEnclosure } from "../library/names.ts";
 import type { MemberReport, SessionMember, SyncSession } from "./contract.ts";
 import { deviceClock } from "./device-clock.ts";
+import { inHubTime } from "./hub-times.ts";
 import { type FrameFigures, FrameMeter } from "./measure.ts";
-import { onOneClock, type StampedFrame, totalUs } from "./one-clock.ts";
+import type { StampedFrame } from "./one-clock.ts";
 
 export interface MemberParts {
   /** Of the library. @throws OcelliError `file_not_found` */
@@ -27,9 +28,9 @@ export async function memberReport(
   const notes: string[] = member.error === undefined ? [] : [member.error];
   const entries: MediaEntry[] = [];
   const meter = new FrameMeter();
-  const clock = deviceClock({ kind: member.member.kind, declared: member.declared });
-  const shiftUs = clock?.shiftUs ?? 0;
-  let steppedUs = 0;
+  const whose = { kind: member.member.kind, declared: member.declared };
+  const clock = deviceClock(whose);
+  const framesOf = inHubTime(whose, parts.frames);
   let timed = member.files.length > 0;
   for (const file of member.files) {
     parts.signal?.throwIfAborted();
@@ -38,9 +39,7 @@ export async function memberReport(
       entries.push(entry);
       if (isEnclosure(file))
         throw new OcelliError("unsupported", `${file} is no video: it is kept as it came.`);
-      const frames = onOneClock(parts.frames(entry.path), entry.clockSteps, steppedUs);
-      for await (const { capturedAtUs } of frames) meter.add(capturedAtUs + shiftUs);
-      steppedUs += totalUs(entry.clockSteps);
+      for await (const { capturedAtUs } of framesOf(entry)) meter.add(capturedAtUs);
     } catch (error) {
       parts.signal?.throwIfAborted();
       timed = false;
@@ -52,9 +51,8 @@ export async function memberReport(
   const common = {
     key: member.key,
     name: member.name,
-    kind: member.member.kind,
+    ...whose,
     files: member.files,
-    declared: member.declared,
     nominalIntervalMs: nominalMs,
   };
   const figures = meter.figures(nominalMs === undefined ? undefined : nominalMs * 1000);
