@@ -156,10 +156,7 @@ describe("the management of a hub", () => {
 
   it("begins recordings early by the pre-roll of the camera", async () => {
     await rpc.call("set_camera_settings", { device: "camera100", pre_roll: 2 });
-    await until("two seconds of frames and a group of pictures are there", async () => {
-      const metrics = await (await hub.fetch("/metrics")).text();
-      return Number(/^ocelli_camera_ring_seconds\{camera="camera100"\} (.*)$/m.exec(metrics)?.[1]) > 3;
-    });
+    await until("two seconds and a group of pictures", async () => (await hub.ringSeconds("camera100")) > 3);
     const askedAt = Date.now();
     const { filename } = await rpc.call("start_recording", { device: "camera100" });
     await rpc.call("stop_recording", { device: "camera100" });

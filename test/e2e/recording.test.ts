@@ -229,8 +229,7 @@ describe.each(["h264", "mjpeg"])("a virtual %s camera", (codec) => {
   it("goes on with what the ring still holds (pre-roll)", async () => {
     const warm = await hub.fetch("/live/camera100/mjpeg");
     const reader = warm.body?.getReader();
-    const begun = Date.now();
-    while (Date.now() - begun < 2500) await reader?.read();
+    while (!((await hub.ringSeconds("camera100")) > 2.5)) await reader?.read();
     const asked = Date.now();
     const started = await rpc.call<{ filename: string }>("start_recording", {
       device: "camera100",

@@ -80,6 +80,15 @@ export class RunningHub implements AsyncDisposable {
     return childrenOf(this.pid, "ffmpeg");
   }
 
+  /** How far back the frames reach that the hub keeps in memory of a camera, as its metrics say. */
+  async ringSeconds(camera: string): Promise<number> {
+    const metrics = await (await this.fetch("/metrics")).text();
+    const line = metrics
+      .split("\n")
+      .find((text) => text.startsWith(`ocelli_camera_ring_seconds{camera="${camera}"}`));
+    return Number(line?.split(" ").at(-1));
+  }
+
   /** Sends the signal and waits for the end. */
   async end(signal: NodeJS.Signals = "SIGTERM"): Promise<Exit> {
     this.process.kill(signal);
