@@ -8,7 +8,7 @@ command.
 Habits, any number:
   pieces            answers byte by byte
   late=SECONDS      answers that much later
-  twice             sends every answer two times
+  twice             sends every answer but a file two times
   garbage           answers with bytes that mean nothing
   vanish            is gone after the answer to START_RECORDING
   silent-stop       never answers STOP_RECORDING while it is idle (phones with iOS)
@@ -179,10 +179,10 @@ def perform(command):
         return reply("error", message="Invalid command")
 
 
-def send(sock, data):
+def send(sock, data, times=1):
     if has("late"):
         time.sleep(left["late"])
-    for _ in range(2 if has("twice") else 1):
+    for _ in range(times):
         if has("pieces"):
             for at in range(len(data)):
                 sock.sendall(data[at : at + 1])
@@ -254,7 +254,7 @@ def serve(sock):
                 return
             if answer is None:
                 continue
-            send(sock, json.dumps(answer).encode())
+            send(sock, json.dumps(answer).encode(), times=2 if has("twice") else 1)
             if kind == "START_RECORDING" and has("vanish"):
                 os._exit(0)
 

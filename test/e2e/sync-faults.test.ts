@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import {
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statfsSync,
@@ -213,6 +214,53 @@ describe("a group of two cameras and a phone", () => {
     for (const { files, frames_received } of report.members.slice(0, 2)) {
       expect((await readRecording(hub.file("recordings", first(files)))).frames).toBe(frames_received);
     }
+  }, 60_000);
+});
+
+describe("phones of bad habits", () => {
+  let hub: RunningHub;
+  let rpc: Rpc;
+  beforeAll(async () => {
+    hub = await startHub({ env: virtual });
+    rpc = await hub.rpc();
+    await ready(rpc, 2);
+    await rpc.call("subscribe_events", { topics: ["sync.session"] });
+  });
+  afterAll(async () => {
+    await rpc?.close();
+    await hub?.stop();
+  });
+  const at = ({ port }: PythonDevice) => ({ host: "127.0.0.1", port });
+
+  it("are waited for when they answer in pieces, late and twice; one that claims 1 TB harms nobody", async () => {
+    const habits = ["pieces", "late=0.2", "twice"];
+    await using odd = await PythonDevice.start(phoneVideo, { id: "Odd-00000001", habits });
+    await using liar = await PythonDevice.start(phoneVideo, { id: "Liar-00000002", habits: ["terabyte"] });
+    await rpc.call("create_sync_group", { name: "odd", members: ["camera100", at(odd), at(liar)] });
+    const { session_id } = await startOf(rpc, { group: "odd", delay: 5 });
+    await begun(rpc, session_id);
+    const ended = await stopOf(rpc, session_id);
+    expect(statesOf(ended)).toEqual(["completed", "completed", "failed"]);
+    const [, whole, claimed] = ended.members;
+    const fetched = readFileSync(hub.file("recordings", first(whole?.files)));
+    expect(fetched.equals(readFileSync(phoneVideo))).toBe(true);
+    expect(claimed).toMatchObject({ files: [], error: expect.stringMatching(/1000000000000|1 TB|free/) });
+    const left = readdirSync(hub.file("recordings", ".sync"), { recursive: true, withFileTypes: true });
+    expect(left.filter((one) => one.isFile()).map(({ name }) => name)).toEqual([]);
+    const { findings, verdict } = await reportOf(rpc, session_id);
+    expect(verdict).toBe("out_of_tolerance");
+    expect(findings.join("\n")).toMatch(/Liar|127\.0\.0\.1:\d+ failed/);
+  }, 60_000);
+
+  it("keep nobody from knowing why when what they answer means nothing", async () => {
+    await using loud = await PythonDevice.start(phoneVideo, { id: "Loud-00000003", habits: ["garbage"] });
+    await rpc.call("create_sync_group", { name: "loud", members: ["camera100", at(loud)] });
+    await expect(startOf(rpc, { group: "loud", delay: 4 })).rejects.toThrow(
+      /loud cannot start together.*127\.0\.0\.1:\d+: .*answered with something else/,
+    );
+    expect(await rpc.call("get_recording_status", { device: "camera100" })).toBeNull();
+    const session = await startOf(rpc, { group: "loud", delay: 4, duration: 1, allow_partial: true });
+    expect(statesOf(await over(rpc, session.session_id))).toEqual(["completed", "failed"]);
   }, 60_000);
 });
 
