@@ -22,7 +22,10 @@ const withDevice = (one: SyncSession): SyncSession => ({
   ...one,
   members: [
     ...one.members,
-    { key: "d", name: "d", state: "armed", files: [], member: { kind: "multicam", host: "d", port: 1 } },
+    {
+      ...{ key: "d", name: "d", state: "armed", files: [], declared: { clockOffset: 0.25, roundTrip: 0.01 } },
+      member: { kind: "multicam", host: "d", port: 1 },
+    },
   ],
 });
 
@@ -63,6 +66,14 @@ it("an error that is measured anew moves T0 on the hub's clock, not in true time
   expect(clockFindings(moved)).toEqual([
     expect.stringMatching(/500\.0 ms ahead of the true one; .* that much later; devices had been told T0/),
   ]);
+});
+
+it("a device's clock stands where it stood, however the hub's is set", () => {
+  const offsetOf = (stepUs: number, then: ClockState) =>
+    after(withDevice(session()), stepUs, then)?.members[1]?.declared?.clockOffset;
+  expect(offsetOf(2e6, state(-2e6))).toBeCloseTo(-1.75, 9);
+  expect(offsetOf(2e6, state(0))).toBeCloseTo(-1.75, 9);
+  expect(offsetOf(0, state(2e6))).toBe(0.25);
 });
 
 it("says so when T0 was past by then", () => {

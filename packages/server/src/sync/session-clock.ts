@@ -6,7 +6,7 @@
  * Devices have been told true time and go by clocks of their own: for them nothing changes, and nothing is sent.
  */
 import { type ClockState, stampOf } from "../clock/sync/state.ts";
-import type { ClockChange, SyncSession } from "./contract.ts";
+import type { ClockChange, SessionMember, SyncSession } from "./contract.ts";
 
 /** Changes up to this are left alone: servers that are asked again never answer quite the same. */
 export const followBeyondUs = 1000;
@@ -42,14 +42,24 @@ export function follow(session: SyncSession, { nowUs, stepUs, state }: HubTime):
   const movedUs = startAtUs - session.startAtUs;
   const correctionUs = stepUs - movedUs;
   if ([stepUs, movedUs, correctionUs].every((us) => Math.abs(us) <= followBeyondUs)) return undefined;
-  const members = session.members.map((member) =>
-    // So long before T0 as it was.
-    member.armedAtUs === undefined ? member : { ...member, armedAtUs: member.armedAtUs + movedUs },
-  );
+  const members = session.members.map((member) => onClock(member, movedUs, stepUs));
   return changed(
     { ...session, startAtUs, clock, members },
     { atUs: nowUs, stepUs, correctionUs, untilStartUs: startAtUs - nowUs },
   );
+}
+
+/** Ready so long before T0 as it was, and with a clock that stood still while the hub's was set. */
+function onClock(member: SessionMember, movedUs: number, stepUs: number): SessionMember {
+  const { armedAtUs, declared } = member;
+  const clockOffset = declared?.clockOffset;
+  return {
+    ...member,
+    ...(armedAtUs === undefined ? {} : { armedAtUs: armedAtUs + movedUs }),
+    ...(clockOffset === undefined
+      ? {}
+      : { declared: { ...declared, clockOffset: clockOffset - stepUs / 1e6 } }),
+  };
 }
 
 /** Also where a clock that was set back says that T0 is still to come. */
