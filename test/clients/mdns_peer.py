@@ -99,6 +99,8 @@ sock.bind(("", PORT))
 sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(GROUP) + socket.inet_aton(interface))
 sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(interface))
 sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 255)
+# IP_MULTICAST_ALL of linux/in.h: only what comes from this interface, not from those of other programs here.
+sock.setsockopt(socket.IPPROTO_IP, 49, 0)
 
 
 def ask():

@@ -27,6 +27,9 @@ interface Scene {
   readonly records: readonly MdnsRecord[];
   readonly discovered: readonly Found[];
   readonly discoveredOn: readonly Found[];
+  readonly secondNetwork: readonly MdnsRecord[];
+  readonly firstMeanwhile: readonly MdnsRecord[];
+  readonly renamed: { readonly instance: string; readonly records: readonly MdnsRecord[] };
   readonly goodbyes: readonly MdnsRecord[];
   readonly exit: number | null;
   readonly phones: readonly Found[];
@@ -41,7 +44,7 @@ let scene: Scene;
 beforeAll(async () => {
   if (mustSkip) return;
   scene = await playScene("multicam-scene.ts", {
-    also: ["ip route add 224.0.0.0/4 dev hub0"],
+    also: ["ip route add 224.0.0.0/4 dev hub0", "ip link add hub2 type veth peer name hub3"],
     timeoutMs: 110_000,
   });
 }, 120_000);
@@ -81,6 +84,33 @@ describe.skipIf(mustSkip)("the hub's cameras", () => {
         expect(device.name).toBe(device.deviceId);
       }
     }
+  });
+
+  it("are announced in a network that this machine gets into, by the address it has there at the time", () => {
+    const addresses = (records: readonly MdnsRecord[]) =>
+      records.flatMap(({ type, address }) => (type === "A" ? [address] : []));
+    const second = addresses(scene.secondNetwork);
+    expect(new Set(second)).toEqual(new Set(["10.98.0.1", "10.98.0.7"]));
+    expect(second.slice(second.indexOf("10.98.0.7"))).not.toContain("10.98.0.1");
+    // The others are left as they were.
+    expect(addresses(scene.firstMeanwhile).filter((address) => address !== "10.99.0.1")).toEqual([]);
+    expect(scene.firstMeanwhile.filter(({ ttl }) => ttl === 0)).toEqual([]);
+  });
+
+  it("take another name where another machine has theirs, and keep their id", () => {
+    const { instance, records } = scene.renamed;
+    const renamed = `${instance}-2.${service}`;
+    const deviceId = instance.replace("multiCam-", "");
+    expect(records.find(({ type, name }) => type === "SRV" && name === renamed)).toMatchObject({
+      ...{ port: scene.port, target: `${deviceId}-2.local` },
+    });
+    const address = records.find(({ type, name }) => type === "A" && name === `${deviceId}-2.local`);
+    expect(address?.address).toBe("10.98.0.7");
+    const text = records.find(({ type, name }) => type === "TXT" && name === renamed);
+    expect(text?.strings).toEqual([`deviceId=${deviceId}`]);
+    // A goodbye would be taken for that of the other machine.
+    const gone = records.filter(({ ttl, target }) => ttl === 0 && target === `${instance}.${service}`);
+    expect(gone).toEqual([]);
   });
 
   it("say goodbye when the hub stops", () => {

@@ -2,10 +2,13 @@
  * Announces and discovers MultiCam devices in a network namespace that it is started in, and prints what came of it as
  * one line of JSON. For multicam-discovery.test.ts, which makes the namespace.
  */
+import { execFileSync, spawn } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { readlinkSync } from "node:fs";
+import { join } from "node:path";
 import { MultiCamController } from "@ocelli/client/node";
-import { startHub, until, virtualCameras } from "./hub.ts";
+import { root, startHub, until, virtualCameras } from "./hub.ts";
 import { PythonPeer } from "./multicam.ts";
 
 const address = "10.99.0.1";
@@ -34,6 +37,64 @@ async function found(where: string | undefined) {
   }));
 }
 
+/** This machine gets into a second network, is given another address there, and meets one that has its name. */
+async function otherNetworks(
+  first: PythonPeer,
+  port: number,
+  said: (text: string) => Promise<unknown>,
+): Promise<void> {
+  const ip = (command: string) => execFileSync("ip", command.split(" "));
+  const before = first.lines.length;
+  ip("addr add 10.98.0.1/24 dev hub2");
+  ip("link set hub3 up");
+  ip("link set hub2 up");
+  await using second = new PythonPeer("mdns_peer.py", ["10.98.0.1", "browse"]);
+  await second.line("ready", ({ ready }) => ready === true);
+  await second.line("the first address", ({ type, address: at }) => type === "A" && at === "10.98.0.1");
+  ip("addr del 10.98.0.1/24 dev hub2");
+  ip("addr add 10.98.0.7/24 dev hub2");
+  await second.line("the next address", ({ type, address: at }) => type === "A" && at === "10.98.0.7");
+  results.secondNetwork = second.lines.slice();
+  results.firstMeanwhile = first.lines.slice(before);
+  // The device whose place is the shared port.
+  const { name } = await second.line("its name", ({ type, port: at }) => type === "SRV" && at === port);
+  const instance = String(name).split(".", 1)[0];
+  const other = [{ name: instance, port: 9, address: "10.98.0.2" }];
+  const commands = [
+    "read moved",
+    "ip addr add 10.98.0.2/24 dev hub3",
+    "ip link set hub3 up",
+    'exec python3 -B "$0" 10.98.0.2 announce "$1"',
+  ];
+  // Another machine: a network namespace within this one.
+  const machine = spawn(
+    "unshare",
+    [
+      ...["-n", "sh", "-ec", commands.join("\n"), join(root, "test/clients/mdns_peer.py")],
+      JSON.stringify(other),
+    ],
+    { stdio: ["pipe", "pipe", "inherit"] },
+  );
+  const own = readlinkSync("/proc/self/ns/net");
+  await until("the namespace", () => readlinkSync(`/proc/${machine.pid}/ns/net`) !== own);
+  ip(`link set hub3 netns ${machine.pid}`);
+  machine.stdin.write("moved\n");
+  await once(machine.stdout, "data");
+  // Its answer is what the hub hears.
+  await using third = new PythonPeer("mdns_peer.py", ["10.98.0.7", "browse"]);
+  const asked = setInterval(() => third.send({}), 500);
+  await third.line(
+    "another name",
+    ({ type, name: now }) => type === "SRV" && String(now).startsWith(`${instance}-2.`),
+  );
+  clearInterval(asked);
+  await said("another machine announces a MultiCam device of the same name");
+  await third.line("its address", ({ type, name: now }) => type === "A" && String(now).endsWith("-2.local"));
+  results.renamed = { instance, records: third.lines.slice() };
+  machine.stdin.end();
+  machine.kill("SIGKILL");
+}
+
 {
   await using browser = new PythonPeer("mdns_peer.py", [address, "browse"]);
   await browser.line("ready", (facts) => facts.ready === true);
@@ -48,8 +109,11 @@ async function found(where: string | undefined) {
   results.port = hub.port;
   results.discovered = await found(undefined);
   results.discoveredOn = await found(address);
+  results.records = browser.lines.slice();
+  await otherNetworks(browser, hub.port, (text) =>
+    until(text, () => hub.output.some((line) => line.includes(text))),
+  );
   const alive = browser.lines.length;
-  results.records = browser.lines.slice(0, alive);
   await hub.stop();
   await browser.line("a goodbye", (facts) => facts.type === "PTR" && facts.ttl === 0, alive);
   results.goodbyes = browser.lines.slice(alive).filter(({ ttl }) => ttl === 0);

@@ -60,22 +60,19 @@ export async function advertise(
   if (multicam === undefined || !hub.config.multicam.advertise) return;
   const { Advertisement } = await import("./multicam/advertise.ts");
   const log = hub.log.child({ part: "multicam" });
-  const reachable = addresses.find(({ host }) => !/^(127\.|::1$|localhost$)/.test(host));
-  if (reachable === undefined) {
+  const reachable = addresses.filter(({ host }) => !/^(127\.|::1$|localhost$)/.test(host));
+  if (reachable.length === 0) {
     log.warn(
       "the MultiCam device on the hub's own addresses is not announced: they are for this machine only",
     );
   }
-  const devices = (): AdvertisedDevice[] => {
-    const own = reachable === undefined ? [] : [{ device: multicam.shared, port: reachable.port }];
-    const others = multicam.addresses.map(({ device, port }) => ({ device: device(), port }));
-    const byId = new Map<string, AdvertisedDevice>();
-    for (const { device, port } of [...own, ...others]) {
-      if (device === undefined || byId.has(device.deviceId)) continue;
-      byId.set(device.deviceId, { deviceId: device.deviceId, port });
-    }
-    return [...byId.values()];
-  };
+  const devices = (): AdvertisedDevice[] =>
+    [
+      ...reachable.map(({ host, port }) => ({ device: multicam.shared, host, port })),
+      ...multicam.addresses.map(({ device, port }) => ({ device: device(), host: "0.0.0.0", port })),
+    ].flatMap(({ device, host, port }) =>
+      device === undefined ? [] : [{ deviceId: device.deviceId, host, port }],
+    );
   const advertisement = new Advertisement({ devices, clock: hub.clock, log });
   hub.parts.started("announcement of MultiCam devices", () => advertisement.close());
 }

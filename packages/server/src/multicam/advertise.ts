@@ -1,37 +1,52 @@
 /**
- * Tells the network by mDNS that there are MultiCam devices here (spec section 10). Sends multicast: only made when the
- * settings ask for it. Says goodbye at the end, and tells anew when devices or this machine's addresses change.
+ * Tells the networks of this machine by mDNS that there are MultiCam devices here (spec section 10). Sends multicast: only
+ * made when the settings ask for it. Each network is told of the address that is in it, and anew when devices or this
+ * machine's addresses change.
  */
+import { isIP, isIPv4 } from "node:net";
 import { networkInterfaces } from "node:os";
-import { INSTANCE_PREFIX } from "@ocelli/protocol/multicam";
-import { Bonjour } from "bonjour-service";
 import type { Clock } from "../clock/clock.ts";
 import type { Log } from "../log/log.ts";
+import { type AnnouncedDevice, Announcer, type LocalNetwork } from "./announcer.ts";
 
 export interface AdvertisedDevice {
   readonly deviceId: string;
   readonly port: number;
+  /** Where it listens: one address of this machine, or a name or `0.0.0.0` or `::` for all. Default: all. */
+  readonly host?: string;
 }
 
 export interface AdvertisementOptions {
-  /** Those there are now; looked at again and again. */
+  /** Those there are now; looked at again and again. The first place of a device in a network counts. */
   readonly devices: () => readonly AdvertisedDevice[];
   readonly clock: Clock;
   readonly log: Log;
   /** How often devices and this machine's addresses are looked at. Default 5000. */
   readonly intervalMs?: number;
-  /** Addresses of this machine that others can reach. Default: what the system says. */
-  readonly addresses?: () => readonly string[];
+  /** Networks of this machine that others are in. Default: what the system says. */
+  readonly networks?: () => readonly LocalNetwork[];
 }
 
-/** A goodbye that the network does not take is not waited for longer, milliseconds. */
-const goodbyeMs = 1000;
+interface Told {
+  readonly what: string;
+  readonly announcer: Announcer;
+}
+
+/** A machine with so many of the same names around it has another problem. */
+const mostNames = 9;
+/** Further conflicts are not told of. */
+const mostKnown = 100;
 
 export class Advertisement {
   readonly #options: AdvertisementOptions;
   readonly #stop: () => void;
-  #bonjour: Bonjour | undefined;
-  #told = "";
+  /** By network. */
+  readonly #told = new Map<string, Told>();
+  /** Which name a device has, where another machine has its first one. */
+  readonly #numbers = new Map<string, number>();
+  /** Conflicts that were told of. */
+  readonly #known = new Set<string>();
+  #isQuiet = false;
   #busy: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
 
@@ -46,82 +61,102 @@ export class Advertisement {
     this.#closing ??= (async () => {
       this.#stop();
       await this.#busy;
-      await this.#withdraw();
+      await Promise.all([...this.#told.values()].map(({ announcer }) => announcer.close()));
     })();
     return this.#closing;
   }
 
+  /** One look after the other: what was told before is taken back first. */
   #look(): void {
-    const { addresses = reachableAddresses, devices, log } = this.#options;
-    const places = addresses();
-    const there = devices();
-    const now = JSON.stringify([places, there]);
-    if (now === this.#told) return;
-    this.#told = now;
-    this.#busy = this.#busy.then(async () => {
-      await this.#withdraw();
-      if (places.length === 0 || there.length === 0) {
-        log.info("no MultiCam device, or no network to announce it in");
-        return;
-      }
-      this.#announce(there);
-      log.info({ addresses: places, devices: there }, "MultiCam devices are announced by mDNS");
+    this.#next(() => this.#tell());
+  }
+
+  #next(work: () => Promise<void>): void {
+    this.#busy = this.#busy.then(work).catch((error: unknown) => {
+      this.#options.log.error({ err: error }, "MultiCam devices could not be announced");
     });
   }
 
-  #announce(devices: readonly AdvertisedDevice[]): void {
-    const { log } = this.#options;
-    const bonjour = new Bonjour({}, (error: Error) =>
-      log.debug({ err: error }, "an mDNS answer was not sent"),
-    );
-    whenMdnsFails(bonjour, (error) =>
-      log.warn(
-        { err: error },
-        "MultiCam devices cannot be announced by mDNS; controllers need their address",
-      ),
-    );
-    this.#bonjour = bonjour;
-    for (const { deviceId, port } of devices) {
-      bonjour.publish({
-        ...{ name: `${INSTANCE_PREFIX}${deviceId}`, type: "multicam", protocol: "tcp", port },
-        host: `${deviceId}.local`,
-        txt: { deviceId },
-        // Controllers take the first IPv4 address.
-        disableIPv6: true,
-        // Names have eight random digits.
-        probe: false,
-      });
+  async #tell(): Promise<void> {
+    const { networks = localNetworks, log } = this.#options;
+    if (this.#closing !== undefined) return;
+    const wanted = new Map(networks().map((network) => [JSON.stringify(network), network]));
+    for (const [place, { what, announcer }] of this.#told) {
+      const network = wanted.get(place);
+      if (network !== undefined && what === JSON.stringify(this.#devicesIn(network))) continue;
+      this.#told.delete(place);
+      await announcer.close();
     }
+    for (const [place, network] of wanted) {
+      const devices = this.#devicesIn(network);
+      if (this.#told.has(place) || devices.length === 0) continue;
+      const announcer = this.#announce(network, devices);
+      this.#told.set(place, { what: JSON.stringify(devices), announcer });
+      log.info({ address: network.address, devices }, "MultiCam devices are announced by mDNS");
+    }
+    if (this.#told.size === 0 && !this.#isQuiet) {
+      log.info("no MultiCam device, or no network to announce it in");
+    }
+    this.#isQuiet = this.#told.size === 0;
   }
 
-  async #withdraw(): Promise<void> {
-    const bonjour = this.#bonjour;
-    this.#bonjour = undefined;
-    if (bonjour === undefined) return;
-    const { clock } = this.#options;
-    await new Promise<void>((resolve) => {
-      const cancel = clock.after(goodbyeMs, resolve);
-      bonjour.unpublishAll(() => {
-        cancel();
-        resolve();
-      });
+  #announce(network: LocalNetwork, devices: readonly AnnouncedDevice[]): Announcer {
+    const { clock, log, networks = localNetworks } = this.#options;
+    return new Announcer({
+      ...{ network, devices, clock, log },
+      isOwn: (address) => networks().some((own) => own.address === address),
+      onConflict: (device, address) => this.#conflict(network, device, address),
     });
-    await new Promise<void>((resolve) => bonjour.destroy(() => resolve()));
+  }
+
+  #devicesIn({ address }: LocalNetwork): AnnouncedDevice[] {
+    const here = new Map<string, AnnouncedDevice>();
+    for (const { deviceId, port, host = "0.0.0.0" } of this.#options.devices()) {
+      const everywhere = host === "0.0.0.0" || host === "::" || isIP(host) === 0;
+      if (here.has(deviceId) || !(everywhere || host === address)) continue;
+      const number = this.#numbers.get(deviceId) ?? 1;
+      here.set(deviceId, { deviceId, port, suffix: suffixOf(number) });
+    }
+    return [...here.values()];
+  }
+
+  /** The machine with the lower address keeps the name, so that of two alike only one moves. */
+  #conflict(network: LocalNetwork, { deviceId, suffix }: AnnouncedDevice, other: string): void {
+    const { log } = this.#options;
+    const number = this.#numbers.get(deviceId) ?? 1;
+    if (this.#closing !== undefined || suffix !== suffixOf(number)) return;
+    const facts = { device: deviceId, other };
+    const key = `${deviceId} ${other}`;
+    if (!this.#known.has(key) && this.#known.size < mostKnown) {
+      this.#known.add(key);
+      log.warn(
+        facts,
+        "another machine announces a MultiCam device of the same name: was the data folder copied? Give one of them a folder of its own, or controllers will take both for one",
+      );
+    }
+    if (inOrder(network.address) < inOrder(other) || number >= mostNames) return;
+    this.#numbers.set(deviceId, number + 1);
+    this.#next(async () => {
+      const told = [...this.#told];
+      this.#told.clear();
+      const isThere = (place: string): boolean => place === JSON.stringify(network);
+      await Promise.all(told.map(([place, { announcer }]) => announcer.close({ quietly: isThere(place) })));
+      await this.#tell();
+    });
   }
 }
 
-/** The library emits failures of its socket where nobody listens, which would end the process. */
-function whenMdnsFails(bonjour: Bonjour, tell: (error: Error) => void): void {
-  // biome-ignore lint/complexity/useLiteralKeys: private in its types; there is no other way to it.
-  const { mdns }: { readonly mdns: NodeJS.EventEmitter } = bonjour["server"];
-  mdns.on("error", tell);
-  mdns.on("warning", () => undefined);
+function suffixOf(number: number): string {
+  return number === 1 ? "" : `-${number}`;
 }
 
-function reachableAddresses(): readonly string[] {
+function localNetworks(): readonly LocalNetwork[] {
   return Object.values(networkInterfaces())
     .flatMap((addresses) => addresses ?? [])
-    .filter(({ family, internal }) => family === "IPv4" && !internal)
-    .map(({ address }) => address)
-    .sort();
+    .filter(({ address, internal }) => isIPv4(address) && !internal)
+    .map(({ address, cidr }) => ({ address, prefix: Number(cidr?.split("/")[1] ?? 32) }));
+}
+
+function inOrder(address: string): number {
+  return address.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
 }
