@@ -318,7 +318,7 @@ describe.each(vocabularies)("every method, in the vocabulary %s", (names) => {
       for (const scalar of [1, "x", true])
         expect((await caller.call(name, scalar)).error?.code, name).toBe(-32602);
     }
-  }, 60_000);
+  });
 
   it.each(["unauthenticated", "viewer", "operator", "admin"])(
     "lets a caller in by its role: %s",

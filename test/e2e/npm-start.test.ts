@@ -44,4 +44,4 @@ it("npm start runs the hub, hands its flags on, and takes the hub along when it 
   // Its output only ends when the hub, which has it too, is gone.
   await once(npm, "close");
   expect(output).toContain("SIGTERM: stopping");
-}, 60_000);
+});

@@ -72,8 +72,8 @@ describe.skipIf(chromiumMustSkip())("the page, for a user", () => {
   it("renews the token before it ends", async () => {
     sent.splice(0);
     await page.clock.fastForward("13:00:00");
-    await expect.poll(() => sent.join("\n"), { timeout: 15_000 }).toContain('"refresh_token"');
-    await expect.poll(() => sent.join("\n"), { timeout: 15_000 }).toContain('"authenticate"');
+    await expect.poll(() => sent.join("\n")).toContain('"refresh_token"');
+    await expect.poll(() => sent.join("\n")).toContain('"authenticate"');
     expect(await page.locator("article").count()).toBe(1);
   });
 

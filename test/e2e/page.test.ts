@@ -85,9 +85,7 @@ describe.skipIf(chromiumMustSkip()).each(["h264", "mjpeg"])(
       await card().locator(".badge.live").waitFor();
       expect(await page.locator("#connection").textContent()).toBe("Connected");
       const first = await played();
-      await expect
-        .poll(async () => (await played()).seconds, { timeout: 15_000 })
-        .toBeGreaterThan(first.seconds + 1.5);
+      await expect.poll(async () => (await played()).seconds).toBeGreaterThan(first.seconds + 1.5);
       const later = await played();
       expect(later.frames).toBeGreaterThan(first.frames + 20);
       expect(later.print).not.toBe(first.print);
@@ -112,7 +110,7 @@ describe.skipIf(chromiumMustSkip()).each(["h264", "mjpeg"])(
 
     it("makes a recording with its button, which plays from the link", async () => {
       await card().getByRole("button", { name: "Record" }).click();
-      await expect.poll(() => card().locator(".badge.rec").textContent(), { timeout: 15_000 }).toBe("00:02");
+      await expect.poll(() => card().locator(".badge.rec").textContent()).toMatch(/^00:0[2-9]$/);
       await card().getByRole("button", { name: "Stop recording" }).click();
       const link = page.locator("#recordings a").first();
       await link.waitFor();
@@ -154,9 +152,7 @@ describe.skipIf(chromiumMustSkip()).each(["h264", "mjpeg"])(
       hub = await startHub({ dataDir, env: { ...env, OCELLI_LISTEN: `127.0.0.1:${hub.port}` } });
       await card().locator(".badge.live").waitFor();
       const first = await played();
-      await expect
-        .poll(async () => (await played()).frames, { timeout: 15_000 })
-        .toBeGreaterThan(first.frames);
+      await expect.poll(async () => (await played()).frames).toBeGreaterThan(first.frames);
       expect(await page.getByLabel("API key").isVisible()).toBe(false);
       expect(await page.locator("#recordings a").count()).toBe(1);
       // Links of the hub before are void: the page fetches new ones.
@@ -164,7 +160,7 @@ describe.skipIf(chromiumMustSkip()).each(["h264", "mjpeg"])(
         const href = await page.locator("#snapshots a").first().getAttribute("href");
         return (await fetch(new URL(String(href), hub.url))).status;
       };
-      await expect.poll(statusOfLink, { timeout: 15_000 }).toBe(200);
+      await expect.poll(statusOfLink).toBe(200);
     });
   },
 );

@@ -136,7 +136,7 @@ describe("many readers of one MJPEG camera", () => {
     measuring = setInterval(() => {
       peakMegabytes = Math.max(peakMegabytes, residentMegabytes(hub.pid));
     }, 200);
-  }, 30_000);
+  });
   afterAll(async () => {
     clearInterval(measuring);
     for (const { socket } of [...fast, ...late, ...deaf]) socket.terminate();
@@ -207,7 +207,7 @@ describe("many readers of one MJPEG camera", () => {
       expect([1006, 1013]).toContain(viewer.closeCode);
       expect(viewer.bytes).toBeLessThan(stalledBytes);
     }
-  }, 60_000);
+  });
 
   it("lost nothing for the fast ones, nothing in the recording, and kept its memory", async () => {
     await rpc.call("stop_recording", { device: "camera100" });

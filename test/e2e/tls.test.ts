@@ -159,7 +159,7 @@ describe("a hub with a certificate", () => {
           .locator("video")
           .evaluate((node) => (node as HTMLVideoElement).getVideoPlaybackQuality().totalVideoFrames);
       const first = await frames();
-      await expect.poll(frames, { timeout: 15_000 }).toBeGreaterThan(first);
+      await expect.poll(frames).toBeGreaterThan(first);
       expect(problems).toEqual([]);
     } finally {
       await browser.close();

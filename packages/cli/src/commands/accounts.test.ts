@@ -210,5 +210,5 @@ describe("ocelli keys on the data folder of a hub", () => {
       expect(existsSync(dataDir)).toBe(true);
       rmSync(dataDir, { recursive: true, force: true });
     }
-  }, 60_000);
+  });
 });

@@ -54,7 +54,7 @@ describe("ocelli multicam", () => {
     const names = readdirSync(into);
     expect(names).toHaveLength(2);
     for (const name of names) expect(readFileSync(join(into, name)).equals(readFileSync(video))).toBe(true);
-  }, 60_000);
+  });
 
   it("tells of each device what it did, and fails when one failed", async () => {
     const { code, out, err } = await start(["--json", "multicam", "status", at(0), "127.0.0.1:1"], {
@@ -66,7 +66,7 @@ describe("ocelli multicam", () => {
       { ok: false, port: 1, error: { code: "unreachable" } },
     ]);
     expect(JSON.parse(err)).toMatchObject({ error: { code: "device_unreachable" } });
-  }, 30_000);
+  });
 
   it("tells of each device that failed by its name, in the order of the list", async () => {
     const list = join(folder, "half.txt");
@@ -88,7 +88,7 @@ describe("ocelli multicam", () => {
       expect.stringMatching(/^ocelli: Loud: 127\.0\.0\.1:\d+ answered with something else: .*\.$/),
       expect.stringMatching(/^ocelli: Right: The device at 127\.0\.0\.1:2 cannot be reached .*\.$/),
     ]);
-  }, 60_000);
+  });
 
   it("tells what a start made, and a stop of a device that does not record", async () => {
     expect(await ocelli("start", at(0), "--at", "2001-01-01T00:00:00Z")).toMatchObject({
@@ -214,5 +214,5 @@ describe("ocelli multicam", () => {
     expect(addressOf("phone.local")).toEqual({ host: "phone.local" });
     for (const text of ["", "a b", "a:99999", "a:0", "a:x"])
       expect(() => addressOf(text)).toThrow(/no address/);
-  }, 30_000);
+  });
 });

@@ -54,7 +54,7 @@ describe("ocelli sync", () => {
     expect(readFileSync(page, "utf8")).toContain("<title>lab: sync report</title>");
     const aligned = await ocelli("sync", "align", "--no-preview");
     expect(aligned.out).toMatch(/\ncamera101 +\d+ +copy +lab_\S+_camera101_aligned\.mp4\n$/);
-  }, 60_000);
+  });
 
   it("goes on with the session when the wait for it is interrupted, and stops it by name", async () => {
     const waiting = start(["sync", "start", "lab", "--delay", "1", "--wait"], env());
@@ -82,7 +82,7 @@ describe("ocelli sync", () => {
     expect((await ocelli("sync", "delete", "lab")).out).toBe("lab deleted\n");
     expect((await ocelli("sync", "start", "lab")).code).toBe(5);
     expect((await ocelli("sync", "start", "x", "--at", "+1", "--delay", "1")).code).toBe(2);
-  }, 60_000);
+  });
 
   it("says that a device is in no allowed network", async () => {
     expect(await ocelli("sync", "create", "x", "10.9.9.9:8080")).toMatchObject({

@@ -122,7 +122,7 @@ describe.skipIf(chromiumMustSkip())("the page in Chromium", () => {
     await promisify(execFile)("tsc", ["-b", "packages/web"], { cwd: root });
     [h264, mjpeg] = await Promise.all([makeClip("h264"), makeClip("mjpeg", { seconds: 1 })]);
     browser = await launchChromium();
-  }, 60_000);
+  });
 
   afterAll(async () => {
     await browser.close();
@@ -215,7 +215,7 @@ describe.skipIf(chromiumMustSkip())("the page in Chromium", () => {
     for (const camera of ["camera0", "camera1"]) {
       await page.locator(`article[data-camera=${camera}] .badge.live`).waitFor();
       const before = await currentTime(page, camera);
-      await expect.poll(() => currentTime(page, camera), { timeout: 10_000 }).toBeGreaterThan(before + 1);
+      await expect.poll(() => currentTime(page, camera)).toBeGreaterThan(before + 1);
       const frames = await page
         .locator(`article[data-camera=${camera}] video`)
         .evaluate((video) => (video as HTMLVideoElement).getVideoPlaybackQuality().totalVideoFrames);
@@ -233,7 +233,7 @@ describe.skipIf(chromiumMustSkip())("the page in Chromium", () => {
     await page.getByRole("button", { name: "Forget key" }).click();
     await page.getByLabel("API key").waitFor();
     expect(problems).toEqual([]);
-  }, 60_000);
+  });
 
   it("takes snapshots and records, shows the time, and shows errors with what to do", async () => {
     const { page, rpc } = await open({ scheme: "dark" });
@@ -245,7 +245,7 @@ describe.skipIf(chromiumMustSkip())("the page in Chromium", () => {
     await page.getByText("Disk is full: delete recordings").waitFor();
     await first.getByRole("button", { name: "Record" }).click();
     await first.getByRole("button", { name: "Stop recording" }).waitFor();
-    await expect.poll(() => first.locator(".badge.rec").textContent(), { timeout: 10_000 }).toBe("00:02");
+    await expect.poll(() => first.locator(".badge.rec").textContent()).toMatch(/^00:0[2-9]$/);
     await screenshot(page, "live-dark");
     await first.getByRole("button", { name: "Stop recording" }).click();
     await first.getByText("Recorded camera0_now.mp4").waitFor();
@@ -257,7 +257,7 @@ describe.skipIf(chromiumMustSkip())("the page in Chromium", () => {
       reason: "storage_critical",
     });
     await page.getByText("The recording ended early: storage_critical").waitFor();
-  }, 60_000);
+  });
 
   it("keeps the delay flat across a gap and after a pause", async () => {
     const { page, sources } = await open();
@@ -266,7 +266,7 @@ describe.skipIf(chromiumMustSkip())("the page in Chromium", () => {
     await card.locator(".badge.live").waitFor();
     sources[0].gap(30_000_000);
     const before = await currentTime(page, "camera0");
-    await expect.poll(() => currentTime(page, "camera0"), { timeout: 10_000 }).toBeGreaterThan(before + 30);
+    await expect.poll(() => currentTime(page, "camera0")).toBeGreaterThan(before + 30);
     await card.locator("video").evaluate((video) => (video as HTMLVideoElement).pause());
     const behind = (): Promise<number> =>
       card.locator("video").evaluate((node) => {
@@ -274,21 +274,19 @@ describe.skipIf(chromiumMustSkip())("the page in Chromium", () => {
         return video.buffered.end(video.buffered.length - 1) - video.currentTime;
       });
     // Even a picture that stands still is not allowed to fall behind.
-    await expect.poll(() => currentTime(page, "camera0"), { timeout: 10_000 }).toBeGreaterThan(before + 33);
+    await expect.poll(() => currentTime(page, "camera0")).toBeGreaterThan(before + 33);
     await card.locator("video").evaluate((video) => (video as HTMLVideoElement).play());
-    await expect.poll(behind, { timeout: 10_000 }).toBeLessThan(0.6);
-  }, 60_000);
+    await expect.poll(behind).toBeLessThan(0.6);
+  });
 
   it("shows JPEG pictures where the browser has no Media Source Extensions", async () => {
     const { page, views } = await open({ withoutMse: true, width: 420 });
     await signIn(page);
     const picture = page.locator("article[data-camera=camera0] .picture img");
-    await expect
-      .poll(() => picture.evaluate((image) => (image as HTMLImageElement).naturalWidth), { timeout: 10_000 })
-      .toBe(320);
+    await expect.poll(() => picture.evaluate((image) => (image as HTMLImageElement).naturalWidth)).toBe(320);
     expect(views.stats().map(({ kind }) => kind)).toContain("mjpeg");
     await screenshot(page, "phone");
-  }, 60_000);
+  });
 });
 
 describe("the page's files", () => {

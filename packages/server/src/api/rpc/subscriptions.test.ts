@@ -223,7 +223,7 @@ describe("a replay", () => {
     await slow.until((message) => says(message.params?.seq, 12_000));
     expect(seqs(slow)).toHaveLength(12_000);
     expect(slow.socket.readyState).toBe(slow.socket.OPEN);
-  }, 60_000);
+  });
 });
 
 describe("many replays", () => {
