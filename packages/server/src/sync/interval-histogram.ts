@@ -46,9 +46,15 @@ export class IntervalHistogram {
     })?.meanUs;
   }
 
-  /** Mean and standard deviation of the intervals up to `longestUs`; `undefined` where there is none. */
-  spread(longestUs: number): { readonly meanUs: number; readonly deviationUs: number } | undefined {
-    const bins = this.#sorted().filter(([lowUs, { count, sum }]) => lowUs + sum / count <= longestUs);
+  /** Mean and standard deviation of the intervals between these two; `undefined` where there is none. */
+  spread(
+    shortestUs: number,
+    longestUs: number,
+  ): { readonly meanUs: number; readonly deviationUs: number } | undefined {
+    const bins = this.#sorted().filter(([lowUs, { count, sum }]) => {
+      const us = lowUs + sum / count;
+      return shortestUs <= us && us <= longestUs;
+    });
     const total = bins.reduce((all, [, { count }]) => all + count, 0);
     if (total === 0) return undefined;
     const meanUs = bins.reduce((all, [lowUs, { count, sum }]) => all + (lowUs * count + sum) / total, 0);

@@ -4,21 +4,20 @@
  */
 import { missingIn } from "../recording/drops.ts";
 import { IntervalCurve, type IntervalSpan } from "./interval-curve.ts";
-import { IntervalHistogram } from "./interval-histogram.ts";
+import { type IntervalBin, IntervalHistogram } from "./interval-histogram.ts";
 
 export interface FrameFigures {
   readonly frames: number;
   readonly firstFrameAtUs: number | undefined;
   readonly lastFrameAtUs: number | undefined;
-  /** From frame to frame as the camera really gave them: the mean of all times between two that are no hole. */
+  /** From frame to frame as the camera really gave them: the mean of those times between two that are near the usual one. */
   readonly intervalUs: number | undefined;
-  /** Standard deviation of the same. */
+  /** Standard deviation of all that are no hole. */
   readonly deviationUs: number | undefined;
   /** What half of all times between two frames, and one in a hundred, are longer than; holes included. */
   readonly medianUs: number | undefined;
   readonly percentile99Us: number | undefined;
   readonly longestUs: number | undefined;
-  readonly holes: number;
   /** Frames that would have fitted into the holes. */
   readonly missing: number;
   /** Frames that were captured before the one in front of them: the clock was set back, or files overlap. */
@@ -30,8 +29,10 @@ export interface FrameFigures {
 /** Spans of the curve: what a page has room for. */
 const spans = 200;
 
-/** A hole is longer than that many times the median; the same rule by which a recording counts its dropped frames. */
+/** A hole is longer than that many times the usual; the same rule by which a recording counts its dropped frames. */
 const holeFactor = 1.5;
+/** Shorter than that: the frame before was late. */
+const shortFactor = 0.5;
 
 /** How near to the nominal interval counts as kept, and which share of all must be. */
 const nominalWithin = 0.1;
@@ -66,23 +67,21 @@ export class FrameMeter {
   /** @param nominalUs from frame to frame, as the camera was set */
   figures(nominalUs?: number): FrameFigures {
     const medianUs = this.#intervals.quantile(0.5);
-    const regular = this.#intervals.spread((this.#usual(nominalUs) ?? medianUs ?? 0) * holeFactor);
+    const usualUs = this.#usual(nominalUs) ?? medianUs ?? 0;
+    const [shortestUs, longestUs] = [usualUs * shortFactor, usualUs * holeFactor];
+    // As much above as below: a frame that is late makes the time after it short.
+    const regular = this.#intervals.spread(shortestUs, longestUs);
     const intervalUs = regular === undefined || regular.meanUs === 0 ? undefined : regular.meanUs;
-    const holes = this.#intervals
-      .bins()
-      .map(({ count, meanUs }) => ({ count, missing: missingIn(meanUs, intervalUs) }))
-      .filter(({ missing }) => missing > 0);
     return {
       frames: this.#frames,
       firstFrameAtUs: this.#firstUs,
       lastFrameAtUs: this.#lastUs,
       intervalUs,
-      deviationUs: regular?.deviationUs,
+      deviationUs: this.#intervals.spread(0, longestUs)?.deviationUs,
       medianUs,
       percentile99Us: this.#intervals.quantile(0.99),
       longestUs: this.#longestUs,
-      holes: holes.reduce((all, { count }) => all + count, 0),
-      missing: holes.reduce((all, { count, missing }) => all + count * missing, 0),
+      missing: intervalUs === undefined ? 0 : missingOf(this.#intervals.bins(), intervalUs),
       stepsBack: this.#stepsBack,
       curve: this.#curve.spans(),
     };
@@ -94,10 +93,28 @@ export class FrameMeter {
    */
   #usual(nominalUs: number | undefined): number | undefined {
     if (nominalUs === undefined) return undefined;
-    const kept = this.#intervals
+    const near = this.#intervals
       .bins()
-      .filter(({ meanUs }) => Math.abs(meanUs / nominalUs - 1) < nominalWithin)
-      .reduce((sum, { count }) => sum + count, 0);
+      .filter(({ meanUs }) => Math.abs(meanUs / nominalUs - 1) < nominalWithin);
+    const kept = sumOf(near, () => 1);
     return kept >= this.#intervals.count * nominalKept ? nominalUs : undefined;
   }
+}
+
+/**
+ * Frames that are late and then come in a heap leave a hole, and none is missing: what is too short after it makes up for
+ * what was too long.
+ */
+function missingOf(bins: readonly IntervalBin[], intervalUs: number): number {
+  const holes = bins.filter(({ meanUs }) => missingIn(meanUs, intervalUs) > 0);
+  const missing = sumOf(holes, ({ meanUs }) => missingIn(meanUs, intervalUs));
+  const short = bins.filter(({ meanUs }) => meanUs < intervalUs * shortFactor);
+  if (short.length === 0) return missing;
+  const over = sumOf(holes, ({ meanUs }) => meanUs / intervalUs - 1);
+  const under = sumOf(short, ({ meanUs }) => 1 - meanUs / intervalUs);
+  return Math.min(missing, Math.max(0, Math.round(over - under)));
+}
+
+function sumOf(bins: readonly IntervalBin[], value: (bin: IntervalBin) => number): number {
+  return bins.reduce((sum, bin) => sum + bin.count * value(bin), 0);
 }
