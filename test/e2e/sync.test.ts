@@ -130,7 +130,8 @@ describe("virtual, RTSP and HTTP cameras and a phone together", () => {
     const last = times.at(-1) ?? 0;
     const interval = told.frame_interval_ms * 1000;
     const wanted = (last + interval - session.start_at_us) / interval;
-    expect(Math.abs(told.frames_expected - wanted)).toBeLessThanOrEqual(1.02);
+    // Frames of a network may be late, and one that is late at an end is counted where it belongs.
+    expect(Math.abs(told.frames_expected - wanted)).toBeLessThanOrEqual(virtual.includes(key) ? 1.02 : 2.02);
     const longest = Math.max(...times.slice(1).map((time, i) => time - (times[i] ?? time)));
     expect(Math.abs(told.longest_interval_ms - longest / 1000)).toBeLessThan(1.1);
     if (virtual.includes(key)) expect([frames, told.frames_dropped]).toEqual([75, 0]);
