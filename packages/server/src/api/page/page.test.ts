@@ -24,7 +24,7 @@ const key = "k".repeat(40);
 const noSnapshots = (): Promise<never> => Promise.reject(new OcelliError("unsupported", "not in this test"));
 const snapshots: Snapshots = { take: noSnapshots, still: noSnapshots, close: () => Promise.resolve() };
 const authorize: Authorize = (request) =>
-  request.headers["x-api-key"] === key || request.url?.includes("sig=good") === true
+  request.headers.authorization === `Bearer ${key}` || request.url?.includes("sig=good") === true
     ? { role: "viewer" }
     : undefined;
 
