@@ -230,7 +230,7 @@ describe.skipIf(chromiumMustSkip())("the page in Chromium", () => {
     await page.reload();
     await page.locator("article[data-camera=camera0] .badge.live").waitFor();
     expect(await page.locator("#sign-in").isVisible()).toBe(false);
-    await page.getByRole("button", { name: "Forget key" }).click();
+    await page.getByRole("button", { name: "Sign out" }).click();
     await page.getByLabel("API key").waitFor();
     expect(problems).toEqual([]);
   });
