@@ -101,6 +101,39 @@ describe("the state of the clock", () => {
   });
 });
 
+it("is measured again when the clock is set between two answers", async () => {
+  const clock = new FakeClock();
+  const socket = createSocket("udp4");
+  const trueAheadUs = clock.wallUs() - clock.monoUs() + 2_000_000;
+  let asked = 0;
+  socket.on("message", (question, from) => {
+    if (++asked === 2) clock.step(60e6);
+    const answer = Buffer.alloc(48);
+    answer[0] = 0x1c;
+    answer[1] = 1;
+    question.copy(answer, 24, 40, 48);
+    const us = clock.monoUs() + trueAheadUs;
+    answer.writeUInt32BE(Math.floor(us / 1e6) + 2_208_988_800, 40);
+    answer.writeUInt32BE(Math.floor(((us % 1e6) / 1e6) * 2 ** 32), 44);
+    socket.send(answer, from.port, from.address);
+  });
+  socket.bind(0, "127.0.0.1");
+  await once(socket, "listening");
+  const sync = new SystemClockSync({
+    clock,
+    servers: [{ host: "127.0.0.1", port: socket.address().port }],
+    sntp: { samples: 3, spacingMs: 1, timeoutMs: 60_000 },
+  });
+  const ticking = setInterval(() => clock.advance(1), 1);
+  const { offsetUs, uncertaintyUs = 0 } = await sync.refresh();
+  clearInterval(ticking);
+  expect(Math.abs(offsetUs - (2e6 - 60e6))).toBeLessThanOrEqual(uncertaintyUs);
+  expect(uncertaintyUs).toBeLessThan(1e6);
+  expect(asked).toBe(6);
+  sync.close();
+  socket.close();
+});
+
 it("reads the kernel of this machine without changing it", () => {
   const kernel = readKernelClock();
   expect(kernel).toBeDefined();

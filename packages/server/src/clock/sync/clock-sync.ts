@@ -22,6 +22,8 @@ export interface ClockSyncOptions {
   readonly onError?: (error: unknown) => void;
 }
 
+type Measured = NtpMeasurement & { readonly atMonoUs: number };
+
 /** By so much a clock that nobody steers may drift: more than any quartz of a computer does. */
 const driftPpm = 100;
 
@@ -30,8 +32,10 @@ export class SystemClockSync implements ClockSync {
   readonly #closing = new AbortController();
   readonly #listeners = new Set<(state: ClockState) => void>();
   readonly #stops: (() => void)[];
-  #measured: (NtpMeasurement & { readonly atMonoUs: number }) | undefined;
+  #measured: Measured | undefined;
   #failure: string | undefined;
+  /** How often the clock was set. */
+  #steps = 0;
   #state: ClockState;
   #running: Promise<ClockState> | undefined;
 
@@ -44,6 +48,7 @@ export class SystemClockSync implements ClockSync {
       // The uncertainty grows, and a daemon may begin or cease to steer.
       clock.every(10_000, () => this.#tell()),
       clock.onStep((stepUs) => {
+        this.#steps++;
         // True time did not jump: the offset did, by as much.
         if (this.#measured !== undefined) {
           this.#measured = { ...this.#measured, offsetUs: this.#measured.offsetUs - stepUs };
@@ -77,11 +82,10 @@ export class SystemClockSync implements ClockSync {
   }
 
   async #measure(): Promise<ClockState> {
-    const { clock, servers, sntp, onError } = this.#options;
+    const { servers, onError } = this.#options;
     if (servers.length > 0 && !this.#closing.signal.aborted) {
       try {
-        const measured = await measureOffset(servers, { ...sntp, clock, signal: this.#closing.signal });
-        this.#measured = { ...measured, atMonoUs: clock.monoUs() };
+        this.#measured = await this.#measureBetweenSteps();
         this.#failure = undefined;
       } catch (error) {
         if (this.#closing.signal.aborted) return this.#state;
@@ -90,6 +94,23 @@ export class SystemClockSync implements ClockSync {
       }
     }
     return this.#tell();
+  }
+
+  /** Answers from before and after a step of the clock do not go together. */
+  async #measureBetweenSteps(): Promise<Measured> {
+    const { clock, servers, sntp } = this.#options;
+    for (;;) {
+      const steps = this.#stepsByNow();
+      const measured = await measureOffset(servers, { ...sntp, clock, signal: this.#closing.signal });
+      if (this.#stepsByNow() === steps) return { ...measured, atMonoUs: clock.monoUs() };
+    }
+  }
+
+  #stepsByNow(): number {
+    const { clock } = this.#options;
+    // Looks whether there was a step that nobody has noticed yet.
+    clock.monoToWallUs(clock.monoUs());
+    return this.#steps;
   }
 
   #tell(): ClockState {
