@@ -126,9 +126,11 @@ describe("virtual, RTSP and HTTP cameras and a phone together", () => {
     const { frames, times, duration } = readOf(key);
     const told = member(key);
     expect(told.frames_received).toBe(frames);
-    expect(Math.abs(told.duration - duration)).toBeLessThan(0.11);
     const last = times.at(-1) ?? 0;
     const interval = told.frame_interval_ms * 1000;
+    expect(Math.abs(told.duration - (last + interval - first(times)) / 1e6)).toBeLessThan(0.002);
+    // What a network camera says of its last frame is anything while the machine is busy.
+    if (virtual.includes(key)) expect(Math.abs(told.duration - duration)).toBeLessThan(0.11);
     const wanted = (last + interval - session.start_at_us) / interval;
     // Frames of a network may be late, and one that is late at an end is counted where it belongs.
     expect(Math.abs(told.frames_expected - wanted)).toBeLessThanOrEqual(virtual.includes(key) ? 1.02 : 2.02);
