@@ -264,8 +264,8 @@ describe.skipIf(chromiumMustSkip())("the page in Chromium", () => {
     await signIn(page);
     const card = page.locator("article[data-camera=camera0]");
     await card.locator(".badge.live").waitFor();
-    sources[0].gap(30_000_000);
     const before = await currentTime(page, "camera0");
+    sources[0].gap(30_000_000);
     await expect.poll(() => currentTime(page, "camera0")).toBeGreaterThan(before + 30);
     await card.locator("video").evaluate((video) => (video as HTMLVideoElement).pause());
     const behind = (): Promise<number> =>
