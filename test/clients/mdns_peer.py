@@ -2,17 +2,20 @@
 """mDNS (RFC 6762/6763) for tests, of other make than Ocelli: packets by hand, standard library only.
 
   mdns_peer.py ADDRESS browse              asks for _multicam._tcp.local and prints what answers
-  mdns_peer.py ADDRESS announce JSON       answers as devices: [{"name", "port", "address", "txt": ["..."]}]
+  mdns_peer.py ADDRESS announce JSON [N]   answers as devices: [{"name", "port", "address", "txt": ["..."]}], but not the
+                                           first N questions
 
 ADDRESS is that of the interface. Meant for a network namespace of its own. Prints {"ready": true}, then for browse one JSON
 object for each record: {"type", "name", "ttl", ...}. A line on its input asks again; it ends with its input.
 """
 import json
 import os
+import random
 import socket
 import struct
 import sys
 import threading
+import time
 
 GROUP, PORT = "224.0.0.251", 5353
 TYPE = "_multicam._tcp.local"
@@ -93,6 +96,7 @@ def answer_for(devices):
 
 interface, mode = sys.argv[1], sys.argv[2]
 devices = json.loads(sys.argv[3]) if mode == "announce" else []
+unheard = int(sys.argv[4]) if len(sys.argv) > 4 else 0
 sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 sock.bind(("", PORT))
@@ -105,6 +109,14 @@ sock.setsockopt(socket.IPPROTO_IP, 49, 0)
 
 def ask():
     sock.sendto(struct.pack(">6H", 0, 0, 1, 0, 0, 0) + pack(TYPE) + struct.pack(">HH", PTR, 1), (GROUP, PORT))
+
+
+def answer():
+    """Each device by itself, 20 to 120 ms later, as RFC 6762 (section 6) wants it of records that many have."""
+    time.sleep(0.02)
+    for one in random.sample(devices, len(devices)):
+        time.sleep(0.1 / len(devices))
+        sock.sendto(answer_for([one]), (GROUP, PORT))
 
 
 def obey():
@@ -122,4 +134,7 @@ while True:
         for one in records:
             tell(**one)
     if mode == "announce" and not is_response and any(name.lower() == TYPE for name, _ in asked):
-        sock.sendto(answer_for(devices), (GROUP, PORT))
+        if unheard > 0:
+            unheard -= 1
+        else:
+            answer()

@@ -12,7 +12,8 @@ const phones = [
   { name: "multiCam-oak-0b51", port: 8081, address: "10.99.0.11", txt: ["deviceId=oak-0b51"] },
   { name: "multiCam-Evil\u001b[2J", port: 8080, address: "10.99.0.12" },
 ];
-await using peer = new PythonPeer("mdns_peer.py", [address, "announce", JSON.stringify(phones)]);
+// The first question is lost, as in Wi-Fi.
+await using peer = new PythonPeer("mdns_peer.py", [address, "announce", JSON.stringify(phones), "1"]);
 await peer.line("ready", (facts) => facts.ready === true);
 const people = await start([...discover, "--interface", "hub0"], env).done;
 const program = await start(["--json", ...discover, "--interface", address], env).done;

@@ -1,6 +1,7 @@
 /** Finds devices by mDNS (spec section 10). Sends multicast: only ever called because somebody asked for it. */
+import { createSocket, type Socket } from "node:dgram";
 import { networkInterfaces } from "node:os";
-import type { Service, ServiceConfig } from "bonjour-service";
+import type { Browser, Service, ServiceConfig } from "bonjour-service";
 import { sleep } from "../../waiting.ts";
 import type { DeviceAddress } from "./device.ts";
 import { MultiCamError } from "./errors.ts";
@@ -14,6 +15,8 @@ export interface DiscoveryOptions {
 
 /** More answers than any fleet has devices. */
 const maxFound = 10_000;
+/** Devices answer at once: what the system takes by itself, if it may, is too little for a hundred of them. */
+const receiveBufferBytes = 2 ** 20;
 
 /**
  * @param onFound told of each as it answers, and of none twice
@@ -28,11 +31,19 @@ export async function discoverDevices(
   const found = new Set<string>();
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => undefined);
-  // These are of multicast-dns below it, and not in its types. Bound to an address, a socket gets no multicast.
-  const where: Partial<ServiceConfig> & { readonly interface?: string; readonly bind?: string } =
-    options.interface === undefined
+  const over = new AbortController();
+  // Options of multicast-dns below it, that are not in its types.
+  const where: Partial<ServiceConfig> & {
+    readonly socket: Socket;
+    readonly interface?: string;
+    bind?: string;
+  } = {
+    socket: createSocket({ type: "udp4", reuseAddr: true, recvBufferSize: receiveBufferBytes }),
+    // Bound to an address, a socket gets no multicast.
+    ...(options.interface === undefined
       ? {}
-      : { interface: interfaceAddress(options.interface), bind: "0.0.0.0" };
+      : { interface: interfaceAddress(options.interface), bind: "0.0.0.0" }),
+  };
   const bonjour = new Bonjour(where, (error: Error) => failed.reject(error));
   // biome-ignore lint/complexity/useLiteralKeys: private in its types; failures would end the process otherwise.
   const { mdns }: { readonly mdns: NodeJS.EventEmitter } = bonjour["server"];
@@ -45,11 +56,24 @@ export async function discoverDevices(
       found.add(service.name);
       onFound(address);
     });
-    browser.update();
-    await Promise.race([sleep(options.seconds ?? 5, options.signal), failed.promise]);
+    const listened = listen(browser, options.seconds ?? 5, [options.signal, over.signal]);
+    await Promise.race([listened, failed.promise]);
     browser.stop();
   } finally {
+    over.abort();
     await new Promise<void>((resolve) => bonjour.destroy(() => resolve()));
+  }
+}
+
+/** It has asked once. Answers get lost, in Wi-Fi above all: it asks again, ever more rarely (RFC 6762, section 5.2). */
+async function listen(
+  browser: Browser,
+  seconds: number,
+  signals: readonly (AbortSignal | undefined)[],
+): Promise<void> {
+  for (let left = seconds, pause = 1; left > 0; left -= pause, pause *= 2) {
+    await sleep(Math.min(pause, left), ...signals);
+    if (pause < left) browser.update();
   }
 }
 
