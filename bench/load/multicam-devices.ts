@@ -6,6 +6,7 @@ import { createServer } from "node:net";
 import { createInterface } from "node:readline";
 
 const count = Number(process.argv[2]);
+const host = process.argv[3] ?? "127.0.0.1";
 let starts = 0;
 let lastStartMs = 0;
 
@@ -29,7 +30,7 @@ const ports = await Promise.all(
       socket.on("error", () => undefined);
       socket.on("data", (data) => socket.write(answer(data.toString(), index)));
     });
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", 512, resolve));
+    await new Promise<void>((resolve) => server.listen(0, host, 512, resolve));
     return (server.address() as AddressInfo).port;
   }),
 );

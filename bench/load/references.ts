@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { installed } from "../lib/install.ts";
 import { probeArgs } from "./probed.ts";
 
 export class ReferenceServer implements AsyncDisposable {
@@ -39,19 +40,9 @@ export function startPythonServer(answer: string): Promise<ReferenceServer> {
 
 /** @returns what is missing, in words, or `undefined` */
 export function installPythonServer(): string | undefined {
-  const packages = ["python3-websockets", "python3-uvloop"];
   const isThere = (): boolean =>
     spawnSync("/usr/bin/python3", ["-c", "import websockets, uvloop"]).status === 0;
-  if (isThere()) return undefined;
-  const install = ["install", "-y", "--no-install-recommends", ...packages];
-  if (process.getuid?.() === 0) {
-    const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-    if (spawnSync("apt-get", install, { env }).status !== 0) {
-      spawnSync("apt-get", ["update"], { env });
-      spawnSync("apt-get", install, { env });
-    }
-  }
-  return isThere() ? undefined : `${packages.join(" and ")} are not installed: apt-get ${install.join(" ")}`;
+  return installed(["python3-websockets", "python3-uvloop"], isThere);
 }
 
 async function start(
