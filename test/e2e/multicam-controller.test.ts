@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { MultiCamController, type MultiCamControllerOptions } from "@ocelli/client/node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makePhoneVideo, PythonDevice } from "../harness/multicam.ts";
+import { SmallDisk, smallDisksMustSkip } from "../harness/small-disk.ts";
 
 // The controller drives devices of other make (test/clients/multicam_device.py), good ones and bad ones.
 
@@ -13,6 +14,7 @@ let video: string;
 const sha256 = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
 /** What a device was asked it tells by a pipe, which may be later than its answer. */
 const told = { timeout: 10_000 };
+const noSmallDisks = smallDisksMustSkip();
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "ocelli-phones-"));
@@ -238,6 +240,32 @@ describe("a file", () => {
     await expect(download).rejects.toThrow("not wanted any more");
     expect(readdirSync(into)).toEqual([]);
   });
+
+  it.skipIf(noSmallDisks)(
+    "that fills the disk is given up, and leaves the room it took to others",
+    async () => {
+      await using fleet = new Fleet({ retryDelays: [] });
+      const { id, file } = await recorded(fleet, []);
+      const size = statSync(video).size;
+      // Room for two of four, as each is told before it begins: that they take it from each other shows on the way only.
+      using disk = new SmallDisk(`${Math.ceil((size * 2.5) / 4096) * 4}k`);
+      const results = await Promise.allSettled(
+        [1, 2, 3, 4].map(() => fleet.controller.download(id, file, { folder: disk.path })),
+      );
+      const failed = results.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
+      expect(failed.length).toBeGreaterThanOrEqual(2);
+      for (const error of failed) expect(error).toMatchObject({ code: "storage_failed" });
+      // What is there is whole, and nothing else is.
+      const kept = readdirSync(disk.path);
+      expect(kept).toHaveLength(4 - failed.length);
+      for (const name of kept) expect(sha256(join(disk.path, name))).toBe(sha256(video));
+      // So that there is room again.
+      for (const name of kept) rmSync(join(disk.path, name));
+      expect(sha256((await fleet.controller.download(id, file, { folder: disk.path })).path)).toBe(
+        sha256(video),
+      );
+    },
+  );
 
   it("on its way ends with the controller", async () => {
     await using fleet = new Fleet({ stallTimeout: 600 });
