@@ -37,7 +37,7 @@ const authorize: Authorize = (request) => {
 function fakeLibrary(): Library {
   const known: Readonly<Record<MediaKind, readonly string[]>> = {
     recording: ["a.mp4", unicodeName, "gone.mp4", "link.mp4", "sub", "growing.mp4", "empty.mp4", "50%.mp4"],
-    snapshot: ["s.png", "odd.bin"],
+    snapshot: ["s.png", "odd.xyz"],
   };
   const folderOf = (kind: MediaKind): string => join(folder, `${kind}s`);
   const refuse = (): never => {
@@ -73,7 +73,7 @@ beforeAll(async () => {
   await writeFile(join(folder, "recordings", "empty.mp4"), "");
   await writeFile(join(folder, "secret.mp4"), "secret");
   await symlink(join(folder, "secret.mp4"), join(folder, "recordings", "link.mp4"));
-  for (const name of ["s.png", "odd.bin"]) await writeFile(join(folder, "snapshots", name), "picture");
+  for (const name of ["s.png", "odd.xyz"]) await writeFile(join(folder, "snapshots", name), "picture");
   const log = pino({ level: "silent" });
   const app = createHttpApp({ log });
   async function* frameTimesCsv(): AsyncIterable<string> {
@@ -203,7 +203,7 @@ describe("downloads", () => {
 
   it("types by extension, and what it does not know by kind", async () => {
     expect((await get("/snapshots/s.png")).headers.get("content-type")).toBe("image/png");
-    expect((await get("/snapshots/odd.bin")).headers.get("content-type")).toBe("image/jpeg");
+    expect((await get("/snapshots/odd.xyz")).headers.get("content-type")).toBe("image/jpeg");
   });
 
   it("gives the frame times as CSV", async () => {
