@@ -11,15 +11,12 @@ import {
   MultiCamFormatError,
 } from "@ocelli/protocol/multicam";
 import { MultiCamError } from "./errors.ts";
-import { type Address, type Link, openLink } from "./link.ts";
+import { type Address, type Link, type LinkOptions, openLink } from "./link.ts";
 
-export interface ExchangeOptions {
+export interface ExchangeOptions extends Omit<LinkOptions, "pieceBytes"> {
   readonly dialect?: Dialect | undefined;
-  /** Seconds until the connection stands. Default 5. */
-  readonly connectTimeout?: number | undefined;
-  /** Seconds from then until the whole reply is here. Default 60. */
+  /** Seconds from when the connection stands until the whole reply is here. Default 60. */
   readonly replyTimeout?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 export interface Exchanged {
