@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { adminKey, alive, type RunningHub, startHub, until } from "../harness/hub.ts";
 import { PythonDevice } from "../harness/multicam.ts";
 import type { Rpc } from "../harness/rpc.ts";
-import { over, reportOf, type SessionObject } from "../harness/sync.ts";
+import { begun, over, reportOf, type SessionObject } from "../harness/sync.ts";
 import { listFormats, loadVivid, plugLoopback, unloadLoopback, unplugLoopback } from "./modules.mjs";
 
 // Runs inside the guest: the hub against real kernel drivers. Each step prints one line; the recordings and what
@@ -498,6 +498,56 @@ await step("records two V4L2 cameras, a virtual one and a MultiCam device in syn
   const report = await reportOf(rpc, session_id);
   writeFileSync(join(share, "sync.json"), JSON.stringify({ ...report, startAtUs: session.start_at_us }));
   return `${report.verdict}, first frames ${report.skew_ms.toFixed(1)} ms apart`;
+});
+
+await step("records in sync though the clock is set, both before T0 and after it", async () => {
+  await rpc.call("subscribe_events", { topics: ["sync.session"] });
+  await rpc.call("create_sync_group", { name: "stepped", members: ["camera0", "camera10"] });
+  const { session_id, start_at_us } = await rpc.call<SessionObject>("start_sync_recording", {
+    group: "stepped",
+    delay: 300,
+  });
+  const waitsS = Math.floor(start_at_us / 1e6 - Date.now() / 1000) - 20;
+  holds(`the cameras are ready long before T0 (${waitsS} s)`, waitsS > 100);
+  let session: SessionObject;
+  try {
+    // Nobody in the guest knows that the clock is wrong: what it is set to is taken for the truth.
+    const waits = performance.now();
+    await run("date", ["-s", `+${waitsS} seconds`]);
+    await begun(rpc, session_id);
+    const waitedS = (performance.now() - waits) / 1000;
+    holds(`T0 comes when the clock says so (${waitedS.toFixed(0)} s)`, waitedS < waitsS);
+    const recorded = async (frames: number) =>
+      until(`${frames} frames of each`, async () => {
+        const { members } = await reportOf(rpc, session_id);
+        return members.every(({ frames_received }) => frames_received >= frames);
+      });
+    await recorded(20);
+    await run("date", ["-s", "-1 hour"]);
+    await recorded(60);
+    session = await rpc.call<SessionObject>("stop_sync_recording", { session_id });
+  } finally {
+    await run("date", ["-s", `+${3600 - waitsS} seconds`]);
+  }
+  same("T0 by the clock as it was then", session.start_at_us, start_at_us);
+  const report = await reportOf(rpc, session_id);
+  const said = report.findings.join("\n");
+  for (const finding of [/cameras followed, so that T0 came that much sooner/, /during the recording/]) {
+    holds(`the report says so: ${said}`, finding.test(said));
+  }
+  for (const { member, start_error_ms, longest_interval_ms, frame_interval_ms, files } of report.members) {
+    holds(
+      `${member} begins within a frame after T0 (${start_error_ms} ms)`,
+      start_error_ms >= 0 && start_error_ms < 1.5 * frame_interval_ms,
+    );
+    holds(`no hole by the step (${longest_interval_ms} ms)`, longest_interval_ms < 60_000);
+    const steps = sidecarOf(files[0] ?? "").clockSteps;
+    holds(
+      `the step is in the sidecar (${JSON.stringify(steps)})`,
+      steps.some(({ stepUs }) => Math.round(stepUs / 60e6) === -60),
+    );
+  }
+  return `first frames ${report.skew_ms.toFixed(1)} ms apart; ${report.findings.length} findings`;
 });
 
 await step("ends cleanly and leaves no ffmpeg", async () => {
