@@ -12,9 +12,7 @@ import { Rpc, RpcError } from "../harness/rpc.ts";
 // Keys, users and tokens of a running hub with two cameras, and a key that is good for one of them only.
 
 const dataDir = mkdtempSync(join(tmpdir(), "ocelli-accounts-"));
-const env = {
-  ...virtualCameras({ count: 2, size: "320x240" }),
-};
+const env = virtualCameras({ count: 2, size: "320x240" });
 const password = "correct horse battery";
 const [mine, other] = ["camera100", "camera101"];
 let hub: RunningHub;

@@ -15,9 +15,7 @@ interface Line {
   readonly [field: string]: unknown;
 }
 
-const camera = {
-  ...virtualCameras({ size: "320x240", fps: 15 }),
-};
+const camera = virtualCameras({ size: "320x240", fps: 15 });
 
 describe("the log of a hub at its most talkative", () => {
   const folder = mkdtempSync(join(tmpdir(), "ocelli-logs-"));

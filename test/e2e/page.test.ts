@@ -27,9 +27,7 @@ describe.skipIf(chromiumMustSkip()).each(["h264", "mjpeg"])(
     let page: Page;
     const problems: string[] = [];
     const dataDir = mkdtempSync(join(tmpdir(), "ocelli-page-"));
-    const env = {
-      ...virtualCameras({ codec, fps: 25 }),
-    };
+    const env = virtualCameras({ codec, fps: 25 });
 
     beforeAll(async () => {
       hub = await startHub({ dataDir, env });

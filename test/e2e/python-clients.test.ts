@@ -9,9 +9,7 @@ import { adminKey, type RunningHub, root, startHub, virtualCameras } from "../ha
 
 // Clients in Python, written from the documents of the older systems alone, run against the hub. Each prints a line per check.
 
-const env = {
-  ...virtualCameras({ size: "320x240", fps: 25 }),
-};
+const env = virtualCameras({ size: "320x240", fps: 25 });
 
 interface Outcome {
   readonly code: number | null;

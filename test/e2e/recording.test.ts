@@ -5,7 +5,7 @@ import { promisify } from "node:util";
 import { stoppedRecordingSchema } from "@ocelli/protocol/camera-service";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ffprobe, packetTimes, topLevelBoxes, videoOf } from "../harness/ffprobe.ts";
-import { adminKey, type RunningHub, startHub, until } from "../harness/hub.ts";
+import { adminKey, type RunningHub, startHub, until, virtualCameras } from "../harness/hub.ts";
 import { type Rpc, RpcError } from "../harness/rpc.ts";
 
 // Snapshots, recordings and files of one H.264 and one MJPEG camera, over the wire, judged by ffprobe and curl.
@@ -28,13 +28,7 @@ describe.each(["h264", "mjpeg"])("a virtual %s camera", (codec) => {
 
   beforeAll(async () => {
     hub = await startHub({
-      env: {
-        OCELLI_DEVICES_V4L2: "false",
-        OCELLI_VIRTUAL_CAMERA: "always",
-        OCELLI_VIRTUAL_SIZE: "320x240",
-        OCELLI_VIRTUAL_FPS: "25",
-        OCELLI_VIRTUAL_CODEC: codec,
-      },
+      env: virtualCameras({ size: "320x240", fps: 25, codec }),
     });
     rpc = await hub.rpc();
   });

@@ -17,9 +17,7 @@ import { SmallDisk, smallDisksMustSkip } from "../harness/small-disk.ts";
 
 // What must survive: kill -9 of the hub, any end of ffmpeg, a full disk, readers that stop reading.
 
-const virtual = {
-  ...virtualCameras({ size: "320x240", fps: 20, codec: "mjpeg" }),
-};
+const virtual = virtualCameras({ size: "320x240", fps: 20, codec: "mjpeg" });
 
 const folders: string[] = [];
 function temporary(): string {

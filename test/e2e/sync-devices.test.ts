@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type RunningHub, startHub, until } from "../harness/hub.ts";
+import { type RunningHub, startHub, until, virtualCameras } from "../harness/hub.ts";
 import { makePhoneVideo, PythonDevice, PythonTimeServer } from "../harness/multicam.ts";
 import type { Rpc } from "../harness/rpc.ts";
 import {
@@ -19,14 +19,7 @@ import {
 // What devices of every kind bring into a session: another hub, with its own capture times in several files; a depth
 // camera, whose file is no video.
 
-const virtual = {
-  OCELLI_DEVICES_V4L2: "false",
-  OCELLI_VIRTUAL_CAMERA: "always",
-  OCELLI_VIRTUAL_COUNT: "1",
-  OCELLI_VIRTUAL_SIZE: "320x240",
-  OCELLI_VIRTUAL_FPS: "20",
-  OCELLI_VIRTUAL_CODEC: "mjpeg",
-};
+const virtual = virtualCameras({ count: 1, size: "320x240", fps: 20, codec: "mjpeg" });
 
 let folder: string;
 beforeAll(() => {

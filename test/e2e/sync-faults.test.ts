@@ -14,7 +14,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type RunningHub, startHub, until } from "../harness/hub.ts";
+import { type RunningHub, startHub, until, virtualCameras } from "../harness/hub.ts";
 import { makePhoneVideo, PythonDevice } from "../harness/multicam.ts";
 import type { Rpc } from "../harness/rpc.ts";
 import { SmallDisk, smallDisksMustSkip } from "../harness/small-disk.ts";
@@ -30,14 +30,7 @@ import {
 
 // Sync sessions when something is not there, goes away, or comes too late.
 
-const virtual = {
-  OCELLI_DEVICES_V4L2: "false",
-  OCELLI_VIRTUAL_CAMERA: "always",
-  OCELLI_VIRTUAL_COUNT: "2",
-  OCELLI_VIRTUAL_SIZE: "320x240",
-  OCELLI_VIRTUAL_FPS: "10",
-  OCELLI_VIRTUAL_CODEC: "mjpeg",
-};
+const virtual = virtualCameras({ count: 2, size: "320x240", fps: 10, codec: "mjpeg" });
 
 let folder: string;
 let phoneVideo: string;

@@ -19,9 +19,7 @@ let authority: MadeCertificate;
 let served: MadeCertificate;
 let hub: RunningHub;
 /** The value of each hub in this file: a camera that needs no device. */
-const cameras = {
-  ...virtualCameras({ size: "320x240", fps: 10 }),
-};
+const cameras = virtualCameras({ size: "320x240", fps: 10 });
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "ocelli-tls-"));

@@ -10,9 +10,7 @@ import { type Outcome, start } from "../testing/run.ts";
 
 let hub: RunningHub;
 let folder: string;
-const settings = {
-  ...virtualCameras({ count: 2, size: "320x240" }),
-};
+const settings = virtualCameras({ count: 2, size: "320x240" });
 const password = "correct horse battery";
 
 beforeAll(async () => {

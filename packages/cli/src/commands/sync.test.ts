@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { adminKey, type RunningHub, startHub, until } from "../../../../test/harness/hub.ts";
+import { adminKey, type RunningHub, startHub, until, virtualCameras } from "../../../../test/harness/hub.ts";
 import { type Outcome, start } from "../testing/run.ts";
 
 // `ocelli sync` and `ocelli clock` against a running hub.
@@ -15,14 +15,7 @@ const ocelli = (...args: string[]): Promise<Outcome> => start(args, env()).done;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "ocelli-sync-"));
   hub = await startHub({
-    env: {
-      OCELLI_DEVICES_V4L2: "false",
-      OCELLI_VIRTUAL_CAMERA: "always",
-      OCELLI_VIRTUAL_COUNT: "2",
-      OCELLI_VIRTUAL_SIZE: "320x240",
-      OCELLI_VIRTUAL_FPS: "10",
-      OCELLI_VIRTUAL_CODEC: "mjpeg",
-    },
+    env: virtualCameras({ count: 2, size: "320x240", fps: 10, codec: "mjpeg" }),
   });
   await ocelli("cameras", "set", "camera100", "--name", "Door");
 });

@@ -14,9 +14,7 @@ import { type Outcome, type Running, start } from "../testing/run.ts";
 
 let hub: RunningHub;
 let folder: string;
-const settings = {
-  ...virtualCameras({ count: 2, size: "640x480", fps: 25 }),
-};
+const settings = virtualCameras({ count: 2, size: "640x480", fps: 25 });
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "ocelli-commands-"));
