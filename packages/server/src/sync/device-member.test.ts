@@ -15,6 +15,8 @@ import { deviceDriver } from "./device-member.ts";
 
 let server: Server;
 let heard: string[];
+/** The instant it was told to start at, Unix seconds. */
+let told: number | undefined;
 let isArmed: boolean;
 let started: PromiseWithResolvers<void>;
 /** What a start is answered with; nothing when undefined. */
@@ -25,17 +27,19 @@ let member: SessionMember;
 
 beforeEach(async () => {
   heard = [];
+  told = undefined;
   isArmed = false;
   answer = undefined;
   started = Promise.withResolvers();
   server = createServer((socket) => {
     socket.on("error", () => undefined);
     socket.on("data", (chunk) => {
-      const { command } = JSON.parse(String(chunk)) as { command: string };
+      const { command, timestamp } = JSON.parse(String(chunk)) as { command: string; timestamp: number };
       heard.push(command);
       const reply = (status: string, more = {}): void =>
         void socket.write(JSON.stringify({ deviceId: "phone", status, timestamp: 1, ...more }));
       if (command === "START_RECORDING") {
+        told = timestamp;
         isArmed = answer === undefined;
         if (answer !== undefined) reply(answer, { message: "no" });
         started.resolve();
@@ -85,6 +89,14 @@ describe("a device that is to start", () => {
     expect(isArmed).toBe(false);
     expect(heard.at(-1)).toBe("STOP_RECORDING");
     expect(clock.pending).toBe(0);
+  });
+
+  it("is told the instant in true time, as it was when the session began", async () => {
+    answer = "scheduled_recording_accepted";
+    const { clock: known, ...more } = session();
+    const waiting = { ...more, clock: { ...known, offsetUs: 2_000_000 } };
+    await driver.arm(waiting, member, new AbortController().signal);
+    expect(told).toBe((waiting.startAtUs + 2_000_000) / 1e6);
   });
 
   it("is left alone when it refused: what it does is somebody else's", async () => {
