@@ -51,7 +51,7 @@ export async function byShell(recorders: readonly (readonly string[])[], delayMs
   const script = [
     `left=$((${instantMs}000000 - $(date +%s%N)))`,
     `sleep $((left / 1000000000)).$(printf %09d $((left % 1000000000)))`,
-    ...recorders.map((args) => `ffmpeg -nostdin -v error ${args.map(quoted).join(" ")} &`),
+    ...recorders.map((args) => `ffmpeg -nostdin -v fatal ${args.map(quoted).join(" ")} &`),
     "wait",
   ].join("\n");
   const shell = spawn("sh", ["-c", script], { stdio: ["ignore", "ignore", "inherit"] });
