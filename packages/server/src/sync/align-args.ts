@@ -21,7 +21,7 @@ const joinedInput = (list: string): string[] => ["-f", "concat", "-safe", "0", "
 
 /**
  * By stream copy: an MP4 keeps what lies between the keyframe before the cut and the cut, and hides it by an edit list.
- * The time scale of microseconds keeps the cut exact. Times count from the first picture, even where hidden sound lies
+ * Time scales of microseconds keep the cut exact. Times count from the first picture, even where hidden sound lies
  * before it (`-seek_timestamp`).
  */
 export function copyArgs(
@@ -32,7 +32,8 @@ export function copyArgs(
   return [
     ...["-y", "-seek_timestamp", "1", "-ss", seconds(cut.fromMediaUs), ...joinedInput(list)],
     ...["-t", seconds(cut.durationUs), "-map", "0:v:0", "-map", "0:a:0?", "-c", "copy"],
-    ...["-video_track_timescale", "1000000", "-movflags", "+faststart", "-f", "mp4", target],
+    ...["-video_track_timescale", "1000000", "-movie_timescale", "1000000"],
+    ...["-movflags", "+faststart", "-f", "mp4", target],
   ];
 }
 

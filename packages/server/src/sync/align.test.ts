@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pino from "pino";
@@ -188,7 +188,7 @@ describe("aligning a session", () => {
       ["camera1", 47],
       ["camera2", 47],
     ]);
-    expect(aligned.members[0]?.method).toBe("copy");
+    expect(aligned.members.map(({ method }) => method)).toEqual(["copy", "copy", "copy"]);
     for (const member of aligned.members) {
       const entry = library.get("recording", member.filename);
       expect(Math.abs(member.firstFrameAtUs - aligned.fromUs)).toBeLessThan(17_000);
@@ -305,18 +305,47 @@ describe("a member with several files", () => {
     },
   );
 
-  it("of H.264 with B-frames is encoded where a copy cannot be exact", async () => {
-    const film = filmed({ encoder: bframes, fps: 30, lateUs: 0, seconds: 4 });
-    const [one = [], two = []] = segments(film, 2);
+  it.each([500_000, 533_333, 566_667])(
+    "of H.264 with B-frames is copied to the frame, what others need behind the end is hidden (%i)",
+    async (lateUs) => {
+      const film = filmed({ encoder: bframes, fps: 30, lateUs: 0, seconds: 4, audio: true });
+      const [one = [], two = []] = segments(film, 2);
+      await keep("camera0", 30, one);
+      await keep("camera0_part2", 30, two);
+      await writeRecording(join(root, "whole.mp4"), film);
+      await keep("camera1", 30, filmed({ encoder: mjpeg, fps: 30, lateUs, seconds: 3 }));
+      const report = await reportOf(["camera0", "camera1"], { camera0: ["camera0_part2"] });
+      const { members } = await alignSession(report, parts(), { signal, preview: false });
+      expect(members[0]).toMatchObject({ method: "copy", frames: 90 });
+      const { path } = library.get("recording", members[0]?.filename ?? "");
+      const from = Math.round((lateUs * 30) / 1e6);
+      expect(pictures(path)).toEqual(pictures(join(root, "whole.mp4")).slice(from, from + 90));
+      expect(ffprobe(path)).toMatchObject({ frames: 90, errors: "" });
+      expect(new Set(intervals(path))).toEqual(new Set([33]));
+    },
+  );
+
+  it("is encoded where it cannot be copied", async () => {
+    const ffmpeg = join(root, "cannot-copy");
+    writeFileSync(ffmpeg, '#!/bin/sh\ncase "$*" in *"-c copy"*) exit 1;; esac\nexec ffmpeg "$@"\n', {
+      mode: 0o755,
+    });
+    const film = filmed({ encoder: bframes, fps: 30, lateUs: 0, seconds: 3, audio: true });
+    const [one = [], two = []] = segments(film, 1);
     await keep("camera0", 30, one);
     await keep("camera0_part2", 30, two);
-    await keep("camera1", 30, filmed({ encoder: mjpeg, fps: 30, lateUs: 500_000, seconds: 3 }));
+    await keep("camera1", 30, filmed({ encoder: mjpeg, fps: 30, lateUs: 500_000, seconds: 2 }));
     const report = await reportOf(["camera0", "camera1"], { camera0: ["camera0_part2"] });
-    const { members } = await alignSession(report, parts(), { signal, preview: false });
-    expect(members[0]).toMatchObject({ method: "encoded", frames: 90 });
-    const { path } = library.get("recording", members[0]?.filename ?? "");
-    expect(ffprobe(path)).toMatchObject({ frames: 90, errors: "" });
-    expect(new Set(intervals(path))).toEqual(new Set([33]));
+    const { members } = await alignSession(report, parts({ ffmpeg }), { signal, preview: false });
+    expect(members.map(({ method, frames }) => [method, frames])).toEqual([
+      ["encoded", 60],
+      ["encoded", 60],
+    ]);
+    for (const { filename } of members) {
+      const { path } = library.get("recording", filename);
+      expect(ffprobe(path)).toMatchObject({ frames: 60, errors: "" });
+      expect(new Set(intervals(path))).toEqual(new Set([33]));
+    }
   });
 
   it("is as long as it lasted where the camera was lost between two files, or within one", async () => {

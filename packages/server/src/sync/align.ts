@@ -84,7 +84,10 @@ export async function alignSession(
       const stem = `${fileStem(session, member)}_aligned`;
       const { cameraId, cameraName } = cut.entries[0];
       const filename = await importFile(
-        { path, stem, cameraId, cameraName, sync: syncFacts(session), signal: options.signal },
+        {
+          ...{ path, stem, cameraId, cameraName, sync: syncFacts(session), signal: options.signal },
+          shown: { frames: cut.frames, durationS: cut.durationUs / 1e6 },
+        },
         parts,
       );
       made.push(filename);

@@ -8,6 +8,7 @@ import { OcelliError } from "@ocelli/protocol";
 import type { Library, MediaEntry } from "../library/contract.ts";
 import { isEnclosure, stemOf } from "../library/names.ts";
 import { countPresentedFrames } from "../library/presented-frames.ts";
+import { endVideoAt } from "../media/edit-end.ts";
 import { copyArgs, encodeArgs, joinList } from "./align-args.ts";
 import { encoderThreads, type FfmpegParts, runFfmpegWork } from "./align-ffmpeg.ts";
 import type { MemberReport } from "./contract.ts";
@@ -70,19 +71,25 @@ export async function cutMember(
   const list = join(folder, `${stem}.ffconcat`);
   await writeFile(list, listOf(cut));
   const work = { purpose: `cutting ${entry.filename}`, durationUs: cut.durationUs, signal, onPart };
-  const framesBy = async (args: readonly string[]): Promise<number> => {
-    await runFfmpegWork({ ...work, args }, parts);
+  const shown = async (): Promise<number> => {
     const { clock, ffprobe } = parts;
     const program = ffprobe === undefined ? {} : { ffprobe };
     return (await countPresentedFrames(path, { clock, signal, ...program })).presented;
   };
-  const copied = await framesBy(copyArgs(list, path, cut)).catch((error: unknown) => {
+  const copy = async (): Promise<number> => {
+    await runFfmpegWork({ ...work, args: copyArgs(list, path, cut) }, parts);
+    const copied = await shown();
+    // Frames that others before the end depend on are shown behind it, unless the edit list says otherwise.
+    return copied > cut.frames && (await endVideoAt(path, cut.durationUs)) ? shown() : copied;
+  };
+  const copied = await copy().catch((error: unknown) => {
     signal.throwIfAborted();
     if (error instanceof OcelliError && error.code === "ffmpeg_failed") return -1;
     throw error;
   });
   if (copied === cut.frames) return { path, method: "copy" };
-  const encoded = await framesBy(encodeArgs(list, path, cut, encoderThreads()));
+  await runFfmpegWork({ ...work, args: encodeArgs(list, path, cut, encoderThreads()) }, parts);
+  const encoded = await shown();
   if (encoded === cut.frames) return { path, method: "encoded" };
   throw new OcelliError(
     "ffmpeg_failed",

@@ -28,6 +28,8 @@ export interface ImportRequest {
   readonly cameraId: string;
   readonly cameraName: string;
   readonly sync: Sidecar["sync"];
+  /** What is known of it better than the file's tables tell: they count what an edit list hides. */
+  readonly shown?: Pick<Sidecar, "frames" | "durationS">;
   readonly signal: AbortSignal;
 }
 
@@ -37,6 +39,7 @@ export interface ImportRequest {
  */
 export async function importFile(request: ImportRequest, parts: ImportParts): Promise<string> {
   const { library, clock, ffprobe } = parts;
+  const { cameraId, cameraName, sync } = request;
   const path = await asMp4(request, parts);
   const extension = extensionOfImport(path);
   const folder = library.folder("recording");
@@ -52,10 +55,7 @@ export async function importFile(request: ImportRequest, parts: ImportParts): Pr
       ...(ffprobe === undefined ? {} : { ffprobe }),
     });
     placed = rename(path, join(folder, filename)).then(() => syncFolder(folder));
-    await library.put(
-      { ...described, cameraId: request.cameraId, cameraName: request.cameraName, sync: request.sync },
-      { after: placed },
-    );
+    await library.put({ ...described, ...request.shown, cameraId, cameraName, sync }, { after: placed });
     return filename;
   } catch (error) {
     library.release("recording", filename);
