@@ -8,6 +8,9 @@ export interface DeviceClock {
   readonly uncertaintyUs: number | undefined;
 }
 
+/** Neither an answer's time nor that of its arrival is told more exactly. */
+const resolutionUs = 1000;
+
 /**
  * An answer tells the offset to half of the time it took. One that agrees with equal clocks changes nothing: both may
  * well be right, and the way through the network would only make their times worse.
@@ -21,7 +24,7 @@ export function deviceClock({
   const { clockOffset, roundTrip } = declared ?? {};
   if (clockOffset === undefined || roundTrip === undefined) return { shiftUs: 0, uncertaintyUs: undefined };
   const offUs = Math.round(clockOffset * 1e6);
-  const exactUs = (roundTrip / 2) * 1e6;
+  const exactUs = (roundTrip / 2) * 1e6 + resolutionUs;
   return Math.abs(offUs) > exactUs
     ? { shiftUs: -offUs, uncertaintyUs: exactUs }
     : { shiftUs: 0, uncertaintyUs: Math.abs(offUs) + exactUs };

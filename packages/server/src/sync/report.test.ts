@@ -217,24 +217,24 @@ describe("a report", () => {
     expect(await told({ clockOffset: -0.0042, roundTrip: 0.003 }, 2000)).toMatchObject({
       timeSource: "file",
       startErrorMs: 6.2,
-      uncertaintyMs: 1.5,
+      uncertaintyMs: 2.5,
       skewMs: expect.closeTo(1.2, 6),
       findings: [
-        "10.0.0.7:8080: capture times from the file; its clock was 4.2 ms behind the hub's, which is taken out of them, give or take 1.5 ms",
+        "10.0.0.7:8080: capture times from the file; its clock was 4.2 ms behind the hub's, which is taken out of them, give or take 2.5 ms",
       ],
     });
     // The answer took longer than what it tells of.
     expect(await told({ clockOffset: 0.001, roundTrip: 0.004 }, 9000)).toMatchObject({
       startErrorMs: 9,
-      uncertaintyMs: 3,
+      uncertaintyMs: 4,
       findings: [
-        "10.0.0.7:8080: capture times from the file; its clock agreed with the hub's, give or take 3.0 ms",
+        "10.0.0.7:8080: capture times from the file; its clock agreed with the hub's, give or take 4.0 ms",
       ],
     });
     // That it began too early is only said when it is known.
     const ahead = { clockOffset: 0.01, roundTrip: 0.004 };
-    expect((await told(ahead, 9000)).findings.join()).not.toContain("before the common instant");
-    expect((await told(ahead, 7000)).findings.join()).toContain("began 3.0 ms before the common instant");
+    expect((await told(ahead, 8000)).findings.join()).not.toContain("before the common instant");
+    expect((await told(ahead, 6000)).findings.join()).toContain("began 4.0 ms before the common instant");
     expect((await told({}, 9000)).findings.join()).toContain("how that stood against the hub's is not known");
   });
 
