@@ -7,7 +7,15 @@ import { expect, it } from "vitest";
 import { startHub } from "../harness/hub.ts";
 
 /** What only some hubs need, or only at times: loaded by `await import(...)` where it is used, not with the hub. */
-const heavy = ["jose", "aws4fetch", "bonjour-service", "sax", "pino-pretty", "@ocelli/client"];
+const heavy = [
+  "jose",
+  "aws4fetch",
+  "bonjour-service",
+  "multicast-dns",
+  "sax",
+  "pino-pretty",
+  "@ocelli/client",
+];
 /** Is loaded, so that a list of nothing is no success. */
 const certain = ["fastify", "zod", "koffi", "@ocelli/server"];
 

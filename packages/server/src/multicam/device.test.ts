@@ -5,7 +5,7 @@ import type { Cameras } from "../cameras/contract.ts";
 import { FakeClock } from "../clock/fake-clock.ts";
 import type { ClockState, ClockSync } from "../clock/sync/state.ts";
 import type { RecordingView } from "../events/catalogue.ts";
-import type { Library, MediaEntry, StorageState } from "../library/contract.ts";
+import type { Library, MediaEntry, PageOptions, StorageState } from "../library/contract.ts";
 import type { Recordings, StartRecordingRequest } from "../recording/contract.ts";
 import { CameraDevice } from "./device.ts";
 
@@ -228,6 +228,19 @@ describe("a start that waits", () => {
     await expect(device.start(atUs + 5_000_000)).rejects.toMatchObject({ code: "already_recording" });
     clock.advance(30_001);
     expect(device.activity()).toBe("recording");
+  });
+});
+
+describe("the list of files", () => {
+  it("asks the library for as many as are wanted, of however many there are", () => {
+    const asked: PageOptions[] = [];
+    library.page = (_kind, options) => {
+      asked.push(options);
+      const entry = (n: number) => ({ filename: `${n}.mp4`, bytes: 5, createdAtUs: 1e6, modifiedAtUs: 2e6 });
+      return { entries: [1, 2, 3].map((n) => entry(n) as MediaEntry), total: 100_000 };
+    };
+    expect(device.files(3).map(({ fileName }) => fileName)).toEqual(["1.mp4", "2.mp4", "3.mp4"]);
+    expect(asked).toEqual([{ limit: 3, offset: 0, cameraId: "camera0" }]);
   });
 });
 
