@@ -191,7 +191,7 @@ describe("a fleet of 64 devices, 7 of them bad", () => {
   });
 
   it("took a bounded memory, and made Node warn of nothing", () => {
-    // Half a MiB for each of the files that came at once, the devices' own, and what waits to be collected. The one that
+    // A MiB for each of the files that came at once, the devices' own, and what waits to be collected. The one that
     // sends without end would fill this in a moment.
     expect(most).toBeLessThan(2 ** 27);
     expect(warnings).toEqual([]);

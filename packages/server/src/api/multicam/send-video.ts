@@ -9,7 +9,7 @@ import { withLength, writeFileHeader } from "@ocelli/protocol/multicam";
 import type { Clock } from "../../clock/clock.ts";
 import type { OpenableFile } from "../../multicam/contract.ts";
 
-const pieceBytes = 2 ** 18;
+const pieceBytes = 2 ** 19;
 
 /**
  * Resolves when the last byte has been given to the system. The connection stays open.
