@@ -21,6 +21,10 @@ let isArmed: boolean;
 let started: PromiseWithResolvers<void>;
 /** What a start is answered with; nothing when undefined. */
 let answer: string | undefined;
+/** It says that it is idle until it begins. */
+let seemsIdle: boolean;
+let hasBegun: boolean;
+let stopped: PromiseWithResolvers<void>;
 let clock: FakeClock;
 let driver: ReturnType<typeof deviceDriver>;
 let member: SessionMember;
@@ -29,6 +33,9 @@ beforeEach(async () => {
   heard = [];
   told = undefined;
   isArmed = false;
+  seemsIdle = false;
+  hasBegun = false;
+  stopped = Promise.withResolvers();
   answer = undefined;
   started = Promise.withResolvers();
   server = createServer((socket) => {
@@ -40,13 +47,16 @@ beforeEach(async () => {
         void socket.write(JSON.stringify({ deviceId: "phone", status, timestamp: 1, ...more }));
       if (command === "START_RECORDING") {
         told = timestamp;
-        isArmed = answer === undefined;
+        isArmed = answer === undefined || seemsIdle;
         if (answer !== undefined) reply(answer, { message: "no" });
         started.resolve();
       } else if (command === "STOP_RECORDING") {
         isArmed = false;
+        hasBegun = false;
         reply("error", { message: "cancelled" });
-      } else reply(isArmed ? "command_received" : "ready");
+        stopped.resolve();
+      } else if (hasBegun) reply("recording", { isRecording: true });
+      else reply(isArmed && !seemsIdle ? "command_received" : "ready");
     });
   });
   server.listen(0, "127.0.0.1");
@@ -88,6 +98,7 @@ describe("a device that is to start", () => {
     await expect(arming).rejects.toMatchObject({ code: "device_unreachable" });
     expect(isArmed).toBe(false);
     expect(heard.at(-1)).toBe("STOP_RECORDING");
+    clock.advance(2500);
     expect(clock.pending).toBe(0);
   });
 
@@ -104,6 +115,41 @@ describe("a device that is to start", () => {
     const arming = driver.arm(session(), member, new AbortController().signal);
     await expect(arming).rejects.toMatchObject({ code: "clock_not_synchronised" });
     expect(heard).not.toContain("STOP_RECORDING");
+  });
+});
+
+describe("a device that says it is idle while it waits for its instant", () => {
+  beforeEach(() => {
+    seemsIdle = true;
+    answer = "scheduled_recording_accepted";
+  });
+
+  const begin = (): void => {
+    clock.advance(5000);
+    hasBegun = isArmed;
+    clock.advance(2000);
+  };
+
+  it.each(["stopped", "called off"])(
+    "is stopped once it has begun, in a session that was %s before",
+    async (how) => {
+      const waiting = session();
+      const armed = { ...member, ...(await driver.arm(waiting, member, new AbortController().signal)) };
+      await (how === "stopped" ? driver.stop(waiting, armed) : driver.cancel(waiting, armed));
+      expect(heard).not.toContain("STOP_RECORDING");
+      begin();
+      await stopped.promise;
+      expect(hasBegun).toBe(false);
+      expect(clock.pending).toBe(0);
+    },
+  );
+
+  it("is left to another session that it was armed for meanwhile", async () => {
+    const waiting = session();
+    await driver.arm(waiting, member, new AbortController().signal);
+    await driver.cancel(waiting, member);
+    await driver.arm(session(), member, new AbortController().signal);
+    expect(clock.pending).toBe(0);
   });
 });
 

@@ -16,6 +16,8 @@ const shortestArmMs = 2000;
 const letGoMs = 500;
 /** How long a device whose start failed on the way is told to stop. */
 const letGoWithinMs = 5000;
+/** Devices that wait for an instant may say that they are idle, and begin whatever they are told: so long after it. */
+const lookAgainMs = 2000;
 
 interface DeviceFile {
   readonly fileId?: string | undefined;
@@ -36,6 +38,8 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
   const now = (): number => (clock.wallUs() + clockSync.state.offsetUs) / 1e6;
   const controller = new MultiCamController({ now, ...options.controller });
   const closing = new AbortController();
+  /** Devices that may still begin although nobody wants it any more. */
+  const lookingAgain = new Map<string, () => void>();
   const idOf = ({ member }: SessionMember): string => {
     if (member.kind !== "multicam") throw new OcelliError("internal", "a camera was taken for a device");
     return controller.add(member).id;
@@ -44,6 +48,7 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
   return {
     async arm(session, member, closed) {
       const id = idOf(member);
+      lookingAgain.get(id)?.();
       using inTime = armedInTime(session, member);
       const signal = AbortSignal.any([closed, inTime.signal]);
       const before = await controller.status(id, { signal }).catch((error: unknown) => {
@@ -58,7 +63,10 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
       try {
         settled((await controller.startRecording({ at, devices: [id], signal })).results[0]);
       } catch (error) {
-        if (!isRefusal(error)) await letGo(id);
+        if (!isRefusal(error)) {
+          await letGo(id);
+          stopOnceBegun(session, id);
+        }
         throw error;
       }
       return {
@@ -92,18 +100,20 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
         return { ...(await fetchFiles(id, session, member, { fileId, fileName })), declared: told };
       } catch (error) {
         log.warn({ err: error, member: member.key }, "a device could not be stopped");
+        stopOnceBegun(session, id);
         return { state: "failed", error: messageOf(asOcelliError(error)), declared };
       }
     },
 
-    async cancel(_session, member) {
-      await controller
-        .stopRecording({ devices: [idOf(member)], signal: closing.signal })
-        .catch(() => undefined);
+    async cancel(session, member) {
+      const id = idOf(member);
+      await controller.stopRecording({ devices: [id], signal: closing.signal }).catch(() => undefined);
+      stopOnceBegun(session, id);
     },
 
     async close() {
       closing.abort(new OcelliError("device_unreachable", "The hub is shutting down."));
+      for (const forget of [...lookingAgain.values()]) forget();
       await controller.close();
     },
   };
@@ -115,6 +125,22 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
     const signal = AbortSignal.any([closing.signal, late.signal]);
     await controller.stopRecording({ devices: [id], signal }).catch(() => undefined);
     cancel();
+  }
+
+  /** An idle device is sent no stop (`stopRecording`). Given up when it is to take part in another session. */
+  function stopOnceBegun(session: SyncSession, id: string): void {
+    if (closing.signal.aborted) return;
+    lookingAgain.get(id)?.();
+    const aheadMs = Math.max(0, (session.startAtUs - clock.wallUs()) / 1000);
+    const cancel = clock.after(aheadMs + lookAgainMs, () => {
+      forget();
+      controller.stopRecording({ devices: [id], signal: closing.signal }).catch(() => undefined);
+    });
+    const forget = (): void => {
+      cancel();
+      lookingAgain.delete(id);
+    };
+    lookingAgain.set(id, forget);
   }
 
   /** So that those who are ready can be let go before the instant when one does not answer. */
