@@ -83,7 +83,7 @@ async function main(): Promise<void> {
     node.push(performance.now() - startedAt);
   }
   const result: GuestHotplug = { appeared, gone, watched, node };
-  writeFileSync("/mnt/share/hotplug.json", JSON.stringify(result));
+  writeFileSync(process.env.RESULT ?? "", JSON.stringify(result));
 }
 
 if (process.argv[2] === "watch") watchOnly();

@@ -75,7 +75,7 @@ async function main(): Promise<void> {
   }
   await rpc.close();
   await hub.stop();
-  writeFileSync(join(share, "starts.json"), JSON.stringify(results));
+  writeFileSync(process.env.RESULT ?? "", JSON.stringify(results));
 }
 
 if (import.meta.main) await main();

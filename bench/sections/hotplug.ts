@@ -1,11 +1,9 @@
 import { execFile } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
 import { promisify } from "node:util";
-import { runInGuest } from "../../test/v4l2/guest.mjs";
 import { missingTools } from "../../test/v4l2/setup.mjs";
 import type { GuestHotplug } from "../guest-hotplug.ts";
 import { hotplugHere } from "../lib/hotplug-here.ts";
+import { runBenchInGuest } from "../lib/in-guest.ts";
 import type { Section } from "../section.ts";
 
 const exec = promisify(execFile);
@@ -34,17 +32,12 @@ export const hotplug: Section = {
       await exec(process.execPath, ["-e", "0"]);
       host.push(performance.now() - startedAt);
     }
-    const shareDir = mkdtempSync(join(folder, "guest-"));
-    const { exitCode, output } = await runInGuest({
-      command: ["node_modules/.bin/node", "bench/guest-hotplug.ts"],
-      env: { ROUNDS: String(quick ? 3 : 15) },
-      shareDir,
-      timeoutMs: 180_000,
-      memoryMb: 2048,
-    });
-    if (exitCode !== 0) throw new Error(`the guest failed:\n${output}`);
-    const guest = JSON.parse(readFileSync(join(shareDir, "hotplug.json"), "utf8")) as GuestHotplug;
-    rmSync(shareDir, { recursive: true });
+    const { result: guest } = await runBenchInGuest<GuestHotplug>(
+      "guest-hotplug.ts",
+      quick ? 3 : 15,
+      folder,
+      180_000,
+    );
     report.figure({
       what: "node appears, a client is told (real driver, emulated processor)",
       unit: "ms",

@@ -1,12 +1,11 @@
 import { execFile } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { first, readRecording } from "../../test/harness/sync.ts";
-import { runInGuest } from "../../test/v4l2/guest.mjs";
 import { missingTools } from "../../test/v4l2/setup.mjs";
 import { type GuestStarts, guestFps } from "../guest-sync.ts";
 import { FirstFrames, tellStarts } from "../lib/common-start.ts";
+import { runBenchInGuest } from "../lib/in-guest.ts";
 import type { Section } from "../section.ts";
 
 const exec = promisify(execFile);
@@ -19,17 +18,13 @@ export const syncGuest: Section = {
   async run({ report, quick, folder }) {
     const missing = missingTools();
     if (missing.length > 0) return report.skip(missing.join("; "));
-    const shareDir = mkdtempSync(join(folder, "guest-"));
-    const { exitCode, output } = await runInGuest({
-      command: ["node_modules/.bin/node", "bench/guest-sync.ts"],
-      env: { ROUNDS: String(quick ? 2 : 4) },
-      shareDir,
-      timeoutMs: 600_000,
-      memoryMb: 2048,
-    });
-    if (exitCode !== 0) throw new Error(`the guest failed:\n${output}`);
-    const results = JSON.parse(readFileSync(join(shareDir, "starts.json"), "utf8")) as GuestStarts[];
-    for (const { count, hub, shell } of results) {
+    const { result, shareDir } = await runBenchInGuest<GuestStarts[]>(
+      "guest-sync.ts",
+      quick ? 2 : 4,
+      folder,
+      600_000,
+    );
+    for (const { count, hub, shell } of result) {
       const framesOf = (starts: GuestStarts["hub"], firstMs: (path: string) => Promise<number>) =>
         Promise.all(
           starts.map(async ({ files, instantMs }) => {
@@ -41,7 +36,6 @@ export const syncGuest: Section = {
       const own = await framesOf(hub, async (path) => first((await readRecording(path)).times) / 1000);
       tellStarts(report, what, 1000 / guestFps, own, await framesOf(shell, firstPacketMs));
     }
-    rmSync(shareDir, { recursive: true });
   },
 };
 
