@@ -262,7 +262,18 @@ describe("a file", () => {
       entry("c_1.mp4", "camera0", "recording"),
     ];
     for (const key of ["a_1.mp4", "a_1", "a_1.mov"]) expect(device.file(key).path).toBe("/data/a_1.mp4");
-    for (const key of ["b_1.mp4", "x", "../a_1.mp4", "..\\a_1", ""]) {
+    for (const key of [
+      "b_1.mp4",
+      "x",
+      "../a_1.mp4",
+      "..\\a_1",
+      "",
+      ".",
+      "..",
+      "a_1.mp4\0",
+      "a_1.mp4.json",
+      "/etc/passwd",
+    ]) {
       expect(() => device.file(key), key).toThrow(expect.objectContaining({ code: "file_not_found" }));
     }
     expect(() => device.file("c_1")).toThrow(expect.objectContaining({ code: "file_in_use" }));

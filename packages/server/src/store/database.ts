@@ -3,7 +3,7 @@
  * its own but the version table; each owner of tables passes its migrations as a numbered list, and several owners
  * may share one file.
  */
-import { existsSync } from "node:fs";
+import { chmodSync, closeSync, existsSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue } from "node:sqlite";
 import { messageOf, OcelliError } from "@ocelli/protocol";
@@ -154,6 +154,7 @@ function open(
   options: DatabaseOptions,
   way: "with log" | "sparing",
 ): Database {
+  if (options.readOnly !== true && path !== ":memory:") makePrivate(path);
   const raw = new DatabaseSync(path, {
     timeout: options.busyTimeoutMs ?? 5000,
     readOnly: options.readOnly ?? false,
@@ -179,6 +180,16 @@ function open(
   } catch (error) {
     if (raw.isOpen) raw.close();
     throw error;
+  }
+}
+
+/** For this user alone, whatever the folder allows: it may hold what gives access. The files of the log follow it. */
+function makePrivate(path: string): void {
+  try {
+    closeSync(openSync(path, "a", 0o600));
+    chmodSync(path, 0o600);
+  } catch {
+    // Opening it tells what is wrong; a file of another user stays as that one wants it.
   }
 }
 

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -31,6 +31,19 @@ describe("openDatabase", () => {
     ).toEqual([[1, "x", null]]);
     expect(two.query("PRAGMA journal_mode", (row) => text(row, "journal_mode")).get()).toBe("wal");
     two.close();
+  });
+
+  it("is for its user alone, also one that was open to others, and its log", () => {
+    const path = join(dir, "db");
+    for (const _ of ["made", "opened"]) {
+      const database = openDatabase(path, [first]);
+      database.command("INSERT INTO a (n, t) VALUES (?, ?)").run(1, "x");
+      const modes = readdirSync(dir).map((name) => statSync(join(dir, name)).mode & 0o777);
+      expect(modes.length).toBeGreaterThan(1);
+      expect(new Set(modes)).toEqual(new Set([0o600]));
+      database.close();
+      chmodSync(path, 0o644);
+    }
   });
 
   it("refuses a database of a newer hub and one that is damaged", () => {
