@@ -94,9 +94,10 @@ async function keep(
   fps: number,
   fragments: readonly Fragment[],
   size = "160x120",
+  presentFromUs?: number,
 ): Promise<void> {
   const filename = library.reserve("recording", name, "mp4");
-  const written = await writeRecording(join(root, "recordings", filename), fragments);
+  const written = await writeRecording(join(root, "recordings", filename), fragments, presentFromUs);
   await library.put(
     makeSidecar("recording", filename, {
       ...written,
@@ -283,7 +284,9 @@ describe("a member with several files", () => {
     async (_name, encoder, audio) => {
       const film = filmed({ encoder, fps: 30, lateUs: 0, seconds: 6, audio });
       const [one = [], two = [], three = []] = segments(film, 2, 4);
-      await keep("camera0", 30, one);
+      // As an armed recording begins: what lies before its instant is hidden, sound too.
+      const pictured = one.filter(({ track }) => track.kind === "video");
+      await keep("camera0", 30, one, "160x120", pictured[10]?.mediaTimeUs);
       await keep("camera0_part2", 30, two);
       await keep("camera0_part3", 30, three);
       await writeRecording(join(root, "whole.mp4"), film);
