@@ -288,7 +288,8 @@ describe("a hub that is killed during a session", () => {
         const holeMs = (first(after.times) - (before.times.at(-1) ?? 0)) / 1000;
         expect(Math.abs(member.longest_interval_ms - holeMs)).toBeLessThan(2);
         expect(member.frames_received).toBe(before.frames + after.frames);
-        expect(member.frames_dropped).toBe(Math.round(holeMs / 100) - 1);
+        // To the next whole one, by the rate that was measured.
+        expect(Math.abs(member.frames_dropped - (holeMs / 100 - 1))).toBeLessThan(0.6);
         expect(first(before.times)).toBeGreaterThanOrEqual(start_at_us - 1000);
         expect(report.findings.join("\n")).toContain(`${member.member} lacks ${member.frames_dropped} frame`);
       }
