@@ -99,11 +99,17 @@ describe("ocelli", () => {
     expect(firstColumn(await done("files", "list", "snapshots"))[0]).toBe("still.png");
   });
 
+  it("deletes no recording that runs", async () => {
+    await done("record", "start", "camera101", "--filename", "runs");
+    expect((await ocelli(["files", "delete", "recordings", "runs"])).code).toBe(1);
+    await done("record", "stop", "camera101");
+    await done("files", "delete", "recordings", "runs");
+  });
+
   it("records for a duration, then lists, downloads, exports and deletes the file", async () => {
     expect(await done("record", "start", "camera100", "--duration", "2s", "--filename", "take one")).toBe(
       "camera100: recording take one.mp4\n",
     );
-    expect((await ocelli(["files", "delete", "recordings", "take one"])).code).toBe(1);
     await until("the end of the recording", async () =>
       firstColumn(await done("files", "list")).includes("take one.mp4"),
     );
@@ -124,7 +130,8 @@ describe("ocelli", () => {
       path: copy,
     });
     expect(sha(copy)).toBe(sha(original));
-    expect(readdirSync(folder).toSorted()).toEqual(["copy.mp4", "here.png", "take one.mp4"]);
+    const videos = readdirSync(folder).filter((name) => name !== "here.png");
+    expect(videos.toSorted()).toEqual(["copy.mp4", "take one.mp4"]);
 
     expect(await done("files", "export", "take one.mp4", "--format", "mkv")).toMatch(
       /^take one\.mkv {2}[\d.]+ [kM]B\n$/,
@@ -140,7 +147,7 @@ describe("ocelli", () => {
   });
 
   it("starts two cameras for one instant and stops them together", async () => {
-    const started = await done("record", "start", "camera100", "camera101", "--at", "+1.5");
+    const started = await done("record", "start", "camera100", "camera101", "--at", "+3");
     const names = started.match(/camera10[01]_[\d_-]+\.mp4/g) ?? [];
     expect(names.toSorted().map((name) => name.slice(0, 9))).toEqual(["camera100", "camera101"]);
     await until("both recordings to grow", async () => {
