@@ -395,6 +395,19 @@ describe("a member with several files", () => {
     }
   });
 
+  it("is left out when one of them is gone, and the others are aligned", async () => {
+    const film = filmed({ encoder: mjpeg, fps: 10, lateUs: 0, seconds: 4 });
+    const [one = [], two = []] = segments(film, 2);
+    await keep("camera0", 10, one);
+    await keep("camera0_part2", 10, two);
+    await keep("camera1", 10, film);
+    await library.delete("recording", "camera0.mp4");
+    const report = await reportOf(["camera0", "camera1"], { camera0: ["camera0_part2"] });
+    const { members, skipped } = await alignSession(report, parts(), { signal, preview: false });
+    expect(members).toMatchObject([{ key: "camera1", frames: 40 }]);
+    expect(skipped).toEqual([{ key: "camera0", reason: expect.stringContaining("camera0.mp4") }]);
+  });
+
   it("is left out when its files do not go together", async () => {
     await keep("camera0", 10, filmed({ encoder: mjpeg, fps: 10, lateUs: 0, seconds: 2 }));
     const later = { encoder: mjpeg, fps: 10, lateUs: 2_000_000, seconds: 2, size: "320x240" };
