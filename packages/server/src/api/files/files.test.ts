@@ -76,7 +76,8 @@ beforeAll(async () => {
   for (const name of ["s.png", "odd.xyz"]) await writeFile(join(folder, "snapshots", name), "picture");
   const log = pino({ level: "silent" });
   const app = createHttpApp({ log });
-  async function* frameTimesCsv(): AsyncIterable<string> {
+  async function* frameTimesCsv(path: string): AsyncIterable<string> {
+    if (path.includes(unicodeName)) throw new OcelliError("unsupported", "A phone made this file.");
     yield "index,captured_at_us\n";
     yield "0,1736951400123456\n";
   }
@@ -212,6 +213,13 @@ describe("downloads", () => {
     expect(response.headers.get("content-disposition")).toBe('attachment; filename="a_frames.csv"');
     expect(await response.text()).toBe("index,captured_at_us\n0,1736951400123456\n");
     expect((await get("/snapshots/s.png/frames.csv")).status).toBe(404);
+  });
+
+  it("says why a file of another maker has no frame times", async () => {
+    const response = await get(`/recordings/${encodeURIComponent(unicodeName)}/frames.csv`);
+    expect(response.status).toBe(415);
+    expect(response.headers.get("content-disposition")).toBeNull();
+    expect(await response.text()).toBe("A phone made this file.");
   });
 
   it("is read by curl, resuming an interrupted download", async () => {

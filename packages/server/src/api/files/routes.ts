@@ -7,13 +7,14 @@ import { realpath } from "node:fs/promises";
 import { relative, sep } from "node:path";
 import { Readable } from "node:stream";
 import { send } from "@fastify/send";
-import { codeOf } from "@ocelli/protocol";
+import { codeOf, messageOf } from "@ocelli/protocol";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { type LibraryReader, limitedLibrary } from "../../auth/limited-media.ts";
 import type { Library, MediaEntry, MediaKind } from "../../library/contract.ts";
 import type { Digests } from "../../library/digests.ts";
 import type { Log } from "../../log/log.ts";
 import { type Authorize, admissionOf } from "../access.ts";
+import { httpStatusOf } from "../http-errors.ts";
 import { attachment } from "./content-disposition.ts";
 
 export interface FileRoutesOptions {
@@ -80,7 +81,7 @@ async function serve(
     const place = await placeOf(library.folder(kind), entry.path);
     if (place === undefined) return refuse(reply, 404, "File not found");
     return wantsTimes
-      ? sendFrameTimes(options, entry, reply)
+      ? await sendFrameTimes(options, entry, reply)
       : await sendFile(options, kind, entry, place, request, reply);
   } catch (error) {
     log.error({ err: error, kind }, "a download failed");
@@ -181,7 +182,18 @@ function refuseAs(
   return status >= 500 ? refuse(reply, 500, "Internal server error") : refuse(reply, 404, "File not found");
 }
 
-function sendFrameTimes(options: FileRoutesOptions, entry: MediaEntry, reply: FastifyReply): FastifyReply {
+async function sendFrameTimes(
+  options: FileRoutesOptions,
+  entry: MediaEntry,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  try {
+    // An answer that has begun cannot be refused any more.
+    for await (const lines of options.frameTimesCsv(entry.path)) if (lines !== "") break;
+  } catch (error) {
+    if (codeOf(error) === "unsupported") return refuse(reply, httpStatusOf(error), messageOf(error));
+    throw error;
+  }
   const filename = `${entry.filename.replace(/\.[^.]*$/, "")}_frames.csv`;
   return reply
     .code(200)
