@@ -2,7 +2,7 @@ import { OcelliError } from "@ocelli/protocol";
 import { type MethodName, methods, notifications } from "@ocelli/protocol/camera-service";
 import { pino } from "pino";
 import { afterEach, describe, expect, it } from "vitest";
-import { cameraView } from "./testing/fakes.ts";
+import { cameraView, mediaEntry } from "./testing/fakes.ts";
 import { startTestServer, type TestServer, type TestServerOptions } from "./testing/server.ts";
 
 let server: TestServer;
@@ -498,6 +498,15 @@ describe("files", () => {
     const other = await client.result("get_recording_info", { filename: "old.mkv" });
     expectShape("get_recording_info", other);
     expect(other).toMatchObject({ browser_playable: false, duration: 0 });
+    const growing = { becomes: "new.mkv", durationS: 1 };
+    library.entries.push(mediaEntry("recording", "new.mp4", { ...growing, state: "recording" }));
+    expect(await client.result("get_recording_info", { filename: "new.mp4" })).toMatchObject({
+      ...{ filename: "new.mkv", state: "recording", download_url: "/files/recordings/new.mkv" },
+      frame_times_url: "/files/recordings/new.mkv/frames.csv",
+    });
+    library.entries.pop();
+    library.entries.push(mediaEntry("recording", "kept.mp4", growing));
+    expect((await client.result("get_recording_info", { filename: "kept.mp4" })).filename).toBe("kept.mp4");
     const snapshot = await client.result("get_snapshot_info", { filename: "x" });
     expectShape("get_snapshot_info", snapshot);
     expect(snapshot.resolution).toBe("1280x720");

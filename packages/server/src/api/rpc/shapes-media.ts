@@ -153,14 +153,19 @@ export function recordingAnnounced(
   };
 }
 
+/** While a file is written it goes by the name that clients are told from its start. */
+function nameOf({ state, filename, becomes }: MediaEntry): string {
+  return state === "recording" ? (becomes ?? filename) : filename;
+}
+
 /** An item of a list, and the base of what is told about one file. */
 export function fileObject(entry: MediaEntry, context: MediaContext): FileObject {
   return {
-    filename: entry.filename,
+    filename: nameOf(entry),
     file_size: entry.bytes,
     modified_time: isoOf(entry.modifiedAtUs),
     created_time: isoOf(entry.createdAtUs),
-    download_url: downloadUrl(entry.kind, entry.filename, context),
+    download_url: downloadUrl(entry.kind, nameOf(entry), context),
     duration: entry.durationS === undefined ? null : roundedS(entry.durationS),
     format: entry.format,
     device: cameraNames(context.camera, context.names).device,
@@ -188,7 +193,7 @@ export function recordingInfo(entry: MediaEntry, context: MediaContext) {
     first_frame_at_us: entry.firstFrameAtUs ?? null,
     last_frame_at_us: entry.lastFrameAtUs ?? null,
     time_source: entry.timeSource,
-    frame_times_url: link(`${filesPath("recording", entry.filename)}/frames.csv`, context),
+    frame_times_url: link(`${filesPath("recording", nameOf(entry))}/frames.csv`, context),
     recording_id: entry.recordingId ?? null,
     segment: entry.segment ?? null,
     state: entry.state,
