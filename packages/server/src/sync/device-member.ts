@@ -14,9 +14,7 @@ import { fetchFolder } from "./work-folder.ts";
 /** A device has at least so long to accept its start, and is given up so long before the common instant. */
 const shortestArmMs = 2000;
 const letGoMs = 500;
-/** How long a device whose start failed on the way is told to stop. */
-const letGoWithinMs = 5000;
-/** Devices that wait for an instant may say that they are idle, and begin whatever they are told: so long after it. */
+/** So long after its instant a device that waited has begun, and says so. */
 const lookAgainMs = 2000;
 
 interface DeviceFile {
@@ -39,7 +37,7 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
   const controller = new MultiCamController({ now, ...options.controller });
   const closing = new AbortController();
   /** Devices that may still begin although nobody wants it any more. */
-  const lookingAgain = new Map<string, () => void>();
+  const standingDown = new Map<string, AbortController>();
   const idOf = ({ member }: SessionMember): string => {
     if (member.kind !== "multicam") throw new OcelliError("internal", "a camera was taken for a device");
     return controller.add(member).id;
@@ -48,7 +46,7 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
   return {
     async arm(session, member, closed) {
       const id = idOf(member);
-      lookingAgain.get(id)?.();
+      standingDown.get(id)?.abort();
       using inTime = armedInTime(session, member);
       const signal = AbortSignal.any([closed, inTime.signal]);
       const before = await controller.status(id, { signal }).catch((error: unknown) => {
@@ -63,10 +61,8 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
       try {
         settled((await controller.startRecording({ at, devices: [id], signal })).results[0]);
       } catch (error) {
-        if (!isRefusal(error)) {
-          await letGo(id);
-          stopOnceBegun(session, id);
-        }
+        // The others are let go when this is known: before the instant, without a frame.
+        if (!isRefusal(error)) void standDown(session, id);
         throw error;
       }
       return {
@@ -100,47 +96,34 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
         return { ...(await fetchFiles(id, session, member, { fileId, fileName })), declared: told };
       } catch (error) {
         log.warn({ err: error, member: member.key }, "a device could not be stopped");
-        stopOnceBegun(session, id);
+        void standDown(session, id, true);
         return { state: "failed", error: messageOf(asOcelliError(error)), declared };
       }
     },
 
-    async cancel(session, member) {
-      const id = idOf(member);
-      await controller.stopRecording({ devices: [id], signal: closing.signal }).catch(() => undefined);
-      stopOnceBegun(session, id);
-    },
+    cancel: (session, member) => standDown(session, idOf(member)),
 
     async close() {
       closing.abort(new OcelliError("device_unreachable", "The hub is shutting down."));
-      for (const forget of [...lookingAgain.values()]) forget();
       await controller.close();
     },
   };
 
-  /** The start may have reached it although its answer did not come: it would record with nobody to stop it. */
-  async function letGo(id: string): Promise<void> {
-    const late = new AbortController();
-    const cancel = clock.after(letGoWithinMs, () => late.abort());
-    const signal = AbortSignal.any([closing.signal, late.signal]);
-    await controller.stopRecording({ devices: [id], signal }).catch(() => undefined);
-    cancel();
-  }
-
-  /** An idle device is sent no stop (`stopRecording`). Given up when it is to take part in another session. */
-  function stopOnceBegun(session: SyncSession, id: string): void {
-    if (closing.signal.aborted) return;
-    lookingAgain.get(id)?.();
+  /**
+   * It may have taken a start that nobody wants any more, and would record with nobody to stop it. One that says it is
+   * idle while it waits is sent no stop (`stopRecording`): so that is looked at again once its instant has come. Settles
+   * after the first try. Given up when the device takes part in another session.
+   */
+  async function standDown(session: SyncSession, id: string, isTold = false): Promise<void> {
+    standingDown.get(id)?.abort();
+    const takesPart = new AbortController();
+    standingDown.set(id, takesPart);
+    const signal = AbortSignal.any([closing.signal, takesPart.signal]);
+    const stop = (): Promise<unknown> =>
+      controller.stopRecording({ devices: [id], signal }).catch(() => undefined);
+    if (!isTold) await stop();
     const aheadMs = Math.max(0, (session.startAtUs - clock.wallUs()) / 1000);
-    const cancel = clock.after(aheadMs + lookAgainMs, () => {
-      forget();
-      controller.stopRecording({ devices: [id], signal: closing.signal }).catch(() => undefined);
-    });
-    const forget = (): void => {
-      cancel();
-      lookingAgain.delete(id);
-    };
-    lookingAgain.set(id, forget);
+    clock.sleep(aheadMs + lookAgainMs, signal).then(stop, () => undefined);
   }
 
   /** So that those who are ready can be let go before the instant when one does not answer. */
