@@ -1,4 +1,5 @@
 /** Runs inside the V4L2 guest, see sections/sync-guest.ts: cameras with a real driver, started by the hub and by a shell. */
+import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { startHub } from "../test/harness/hub.ts";
@@ -39,6 +40,8 @@ async function main(): Promise<void> {
   const rounds = Number(process.env.ROUNDS);
   const dataDir = "/tmp/ocelli-data";
   mkdirSync(dataDir);
+  // The first start of ffmpeg reads it from the host, which takes many seconds where that has other work.
+  execFileSync("ffmpeg", ["-version"]);
   await loadVivid({ devices: Math.max(...counts) });
   const hub = await startHub({
     dataDir,
