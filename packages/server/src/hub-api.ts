@@ -121,7 +121,7 @@ export function createApi(hub: HubContext, given: ApiParts): Api {
   const signLink = access.links.sign.bind(access.links);
   registerHealthRoutes({
     ...{ app, version, clock, cameras, health, isReady, isStopping },
-    startedAtMonoUs: startedAt.monoUs,
+    ...{ clockSync: given.clockSync, startedAtMonoUs: startedAt.monoUs },
     load: () => rpc.load,
   });
   registerCameraRoutes({ ...http, cameras, clock });

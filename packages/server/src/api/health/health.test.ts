@@ -2,6 +2,7 @@ import pino from "pino";
 import { afterEach, describe, expect, it } from "vitest";
 import type { Camera, Cameras } from "../../cameras/contract.ts";
 import { FakeClock } from "../../clock/fake-clock.ts";
+import type { ClockState } from "../../clock/sync/state.ts";
 import { EventBus } from "../../events/bus.ts";
 import type { CameraView } from "../../events/catalogue.ts";
 import type { Load } from "../../health/judgement.ts";
@@ -9,6 +10,10 @@ import { HealthProblems } from "../../health/problems.ts";
 import { createHttpApp } from "../http-app.ts";
 import { registerHealthRoutes } from "./routes.ts";
 
+const sure: ClockState = {
+  ...{ synchronised: true, source: "sntp", offsetUs: -1500, uncertaintyUs: 2000 },
+  ...{ servers: ["ntp.example.org"], measuredAtUs: 0, reason: undefined },
+};
 const idle: Load = { memory: 10, errors: 0, responseMs: 1, connections: 0 };
 const closing: (() => void)[] = [];
 afterEach(() => {
@@ -22,25 +27,29 @@ function serve(
     cameras?: number;
     load?: Partial<Load>;
     happened?: (bus: EventBus) => void;
+    time?: Partial<ClockState>;
   } = {},
 ) {
   const clock = new FakeClock();
   const log = pino({ level: "silent" });
   const app = createHttpApp({ log });
   const bus = new EventBus(log);
-  const health = new HealthProblems({ bus, clock });
+  const health = new HealthProblems({ bus, clock, judgeClock: true });
   closing.push(() => health.close());
   const list = Array.from({ length: state.cameras ?? 2 }, () => ({}) as Camera);
   const cameras: Pick<Cameras, "list"> = { list: () => list };
   const { ready = true, stopping = false } = state;
+  const time: ClockState = { ...sure, ...state.time };
   registerHealthRoutes({
     ...{ app, version: "1.2.3", clock, startedAtMonoUs: clock.monoUs(), cameras, health },
+    clockSync: { state: time },
     isReady: () => ready,
     isStopping: () => stopping,
     load: () => ({ ...idle, ...state.load }),
   });
   clock.advance((72 * 3600 + 15 * 60 + 30) * 1000);
   state.happened?.(bus);
+  if (state.time !== undefined) bus.emit("clock.state", { state: time });
   return async (path: string) => {
     const response = await app.inject(path);
     return {
@@ -123,6 +132,29 @@ describe("health", () => {
     // Trouble is no reason to send nobody here, and none to restart the hub.
     expect([(await get("/health/ready")).status, (await get("/health/live")).status]).toEqual([200, 200]);
   });
+
+  it.each([
+    [{}, "healthy", "The wall clock runs evenly", -1.5, 2],
+    [
+      {
+        synchronised: false,
+        source: "none",
+        offsetUs: 0,
+        uncertaintyUs: undefined,
+        reason: "10.0.0.7 is silent",
+      },
+      ...(["degraded", "Nothing synchronises the wall clock", 0, null] as const),
+    ],
+    [{ uncertaintyUs: 60_000 }, "degraded", "What the true time is, is known only roughly", -1.5, 60],
+  ] as const)(
+    "tells how right the clock is: %j",
+    async (time, status, message, offset_ms, uncertainty_ms) => {
+      const { body, text } = await serve({ time })("/health/detailed");
+      const clock = body.components.find(({ name }: { name: string }) => name === "clock");
+      expect(clock).toMatchObject({ status, message, details: { offset_ms, uncertainty_ms } });
+      expect(text).not.toContain("10.0.0.7");
+    },
+  );
 
   it("gets well again", async () => {
     const happened = (bus: EventBus): void => {

@@ -5,6 +5,7 @@
 import type { FastifyInstance, FastifyReply } from "fastify";
 import type { Cameras } from "../../cameras/contract.ts";
 import type { Clock } from "../../clock/clock.ts";
+import type { ClockSync } from "../../clock/sync/state.ts";
 import type { HealthProblem } from "../../events/catalogue.ts";
 import { type HealthStatus, type Load, loadProblems, statusOf } from "../../health/judgement.ts";
 
@@ -12,6 +13,7 @@ export interface HealthRoutesOptions {
   readonly app: FastifyInstance;
   readonly version: string;
   readonly clock: Clock;
+  readonly clockSync: Pick<ClockSync, "state">;
   readonly startedAtMonoUs: number;
   readonly cameras: Pick<Cameras, "list">;
   /** True once the first scan of cameras is done, and false again while the hub stops. */
@@ -27,6 +29,8 @@ interface Component {
   readonly name: string;
   readonly status: Status;
   readonly message: string;
+  /** For `/health/detailed`. */
+  readonly details?: Readonly<Record<string, unknown>>;
 }
 
 export function registerHealthRoutes(options: HealthRoutesOptions): void {
@@ -94,7 +98,7 @@ export function registerHealthRoutes(options: HealthRoutesOptions): void {
       timestamp: timestamp(),
       version,
       uptime: uptimeText(uptimeS()),
-      components: parts.map((part) => ({ ...part, last_checked: timestamp(), details: {} })),
+      components: parts.map((part) => ({ details: {}, ...part, last_checked: timestamp() })),
       metrics: {
         uptime_seconds: uptimeS(),
         component_count: parts.length,
@@ -162,11 +166,26 @@ function storageOf({ health }: HealthRoutesOptions): Component {
   return { name: "storage", status, message: messages[status] };
 }
 
-function clockOf({ health }: HealthRoutesOptions): Component {
+/** By code of the problem. */
+const clockWords: Readonly<Record<string, string>> = {
+  clock_step: "The wall clock was set a short time ago",
+  clock_unsynchronised: "Nothing synchronises the wall clock",
+  clock_uncertain: "What the true time is, is known only roughly",
+};
+
+function clockOf({ health, clockSync }: HealthRoutesOptions): Component {
   const problems = health.problems.filter(({ component }) => component === "clock");
-  const message =
-    problems.length === 0 ? "The wall clock runs evenly" : "The wall clock was set a short time ago";
-  return { name: "clock", status: statusOf(problems), message };
+  const words = problems.map(({ code }) => clockWords[code] ?? "The wall clock needs attention");
+  const { synchronised, source, offsetUs, uncertaintyUs } = clockSync.state;
+  return {
+    name: "clock",
+    status: statusOf(problems),
+    message: words.length === 0 ? "The wall clock runs evenly" : words.join(". "),
+    details: {
+      ...{ synchronised, source, offset_ms: offsetUs / 1000 },
+      uncertainty_ms: uncertaintyUs === undefined ? null : uncertaintyUs / 1000,
+    },
+  };
 }
 
 function overall(parts: readonly Component[]): Status {
