@@ -90,6 +90,19 @@ describe("asking a time server", () => {
     });
   });
 
+  it.each(["no.such.host.invalid", "255.255.255.255"])("says why when %s cannot be asked", async (host) => {
+    const escaped: unknown[] = [];
+    const remember = (error: unknown): void => void escaped.push(error);
+    process.on("uncaughtException", remember);
+    const failed = measureOffset([{ host, port: 123 }], { ...quick, samples: 2, timeoutMs: 60_000 });
+    await expect(failed).rejects.toMatchObject({
+      code: "clock_not_synchronised",
+      message: expect.stringMatching(/ENOTFOUND|EAI_AGAIN|EACCES|ENETUNREACH/),
+    });
+    process.off("uncaughtException", remember);
+    expect(escaped).toEqual([]);
+  });
+
   it("can be given up", async () => {
     const abort = new AbortController();
     const asked = measureOffset([await server({ change: () => void abort.abort(new Error("enough")) })], {

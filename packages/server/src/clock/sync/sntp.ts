@@ -128,7 +128,10 @@ export function askOnce(
     const socket = createSocket(isIPv6(server.host) ? "udp6" : "udp4");
     const cookie = randomBytes(8);
     let sentMonoUs = 0;
+    let finished = false;
     const finish = (done: () => void): void => {
+      if (finished) return;
+      finished = true;
       cancel();
       signal?.removeEventListener("abort", onAbort);
       socket.close();
@@ -157,7 +160,8 @@ export function askOnce(
         });
       });
     });
-    socket.connect(server.port, server.host, () => {
+    // Not as the callback of `connect`: that one is also called where the name cannot be resolved.
+    socket.on("connect", () => {
       const question = Buffer.alloc(packetBytes);
       // No leap warning, version 3, client.
       question[0] = 0x1b;
@@ -168,6 +172,7 @@ export function askOnce(
         if (error) finish(() => reject(error));
       });
     });
+    socket.connect(server.port, server.host);
   });
 }
 
