@@ -1,6 +1,7 @@
 /** Makes a sidecar for a file that has none: copied in by somebody, or its sidecar was lost. */
 import { stat } from "node:fs/promises";
 import type { Clock } from "../clock/clock.ts";
+import { mediaFileArgs } from "../ffmpeg/media-file.ts";
 import { type ProbeResult, probe } from "../ffmpeg/probe.ts";
 import type { MediaKind, Sidecar } from "./contract.ts";
 import { cameraOfName, extensionOf, isEnclosure } from "./names.ts";
@@ -79,11 +80,14 @@ async function probeFrames(
   path: string,
   { clock, signal, ffprobe }: DescribeOptions,
 ): Promise<ProbeResult | undefined> {
-  const program = ffprobe === undefined ? {} : { program: ffprobe };
+  const common = {
+    ...{ clock, signal, inputArgs: kind === "recording" ? mediaFileArgs : [] },
+    ...(ffprobe === undefined ? {} : { program: ffprobe }),
+  };
   try {
-    const quick = await probe(path, { clock, signal, ...program });
+    const quick = await probe(path, common);
     if (kind === "snapshot" || quick.video === undefined || quick.video.frames !== undefined) return quick;
-    return await probe(path, { clock, signal, ...program, countPackets: true, timeoutMs: countTimeoutMs });
+    return await probe(path, { ...common, countPackets: true, timeoutMs: countTimeoutMs });
   } catch (error) {
     signal.throwIfAborted();
     // No ffprobe is a fault of the machine, and must not be written down as one of the file.

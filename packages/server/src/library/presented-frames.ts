@@ -3,6 +3,7 @@
  * frames before the cut are in the file only because the codec needs them.
  */
 import type { Clock } from "../clock/clock.ts";
+import { mediaFileArgs } from "../ffmpeg/media-file.ts";
 import { runFfmpeg } from "../ffmpeg/run.ts";
 
 export interface PresentedFramesOptions {
@@ -56,7 +57,7 @@ async function packetFields(
     purpose: "counting the frames of a file",
     args: [
       ...["-v", "error", "-select_streams", "v:0", "-show_entries", `packet=${field}`],
-      ...["-of", "csv=p=0", ...args, "-i", path],
+      ...["-of", "csv=p=0", ...args, ...mediaFileArgs, "-i", path],
     ],
     timeoutMs,
     maxStdoutBytes: 2 ** 28,

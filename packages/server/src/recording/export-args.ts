@@ -1,5 +1,6 @@
 /** What ffmpeg is told for an export. Pure. */
 import { OcelliError } from "@ocelli/protocol";
+import { mediaFileArgs } from "../ffmpeg/media-file.ts";
 
 export type ExportFormat = "mp4" | "mkv" | "ts";
 
@@ -38,7 +39,7 @@ export function planExport(sourceCodec: string, format: ExportFormat, codec: "co
  */
 export function exportArgs(plan: ExportPlan, source: string, target: string, threads: number): string[] {
   return [
-    ...["-y", "-i", source, "-map", "0:v:0", "-map", "0:a:0?", "-map_metadata", "0"],
+    ...["-y", ...mediaFileArgs, "-i", source, "-map", "0:v:0", "-map", "0:a:0?", "-map_metadata", "0"],
     ...(plan.transcode ? h264Args(threads) : ["-c:v", "copy"]),
     ...audioArgs(plan.format),
     // The index first, so that the file plays while it is being downloaded.

@@ -52,6 +52,23 @@ it("makes MP4 of a QuickTime file, without encoding it", async () => {
 });
 
 it.each([
+  ["a.mp4", "lab_phone.mp4"],
+  ["a.ts", "lab_phone.ts"],
+  ["a.mov", "lab_phone.mov.bin"],
+])("reads no other file of this machine, whatever %s says", async (name, filename) => {
+  const other = join(root, "recordings", "camera0_1.ts");
+  const video = ["-f", "lavfi", "-i", "testsrc2=s=160x120:r=30:d=1", "-c:v", "libx264"];
+  execFileSync("ffmpeg", ["-v", "error", ...video, "-f", "mpegts", other]);
+  const path = join(root, name);
+  const list = `#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n${other}\n#EXT-X-ENDLIST\n`;
+  writeFileSync(path, list);
+  expect(await take(path)).toBe(filename);
+  const entry = library.get("recording", filename);
+  expect(readFileSync(entry.path, "utf8")).toBe(list);
+  expect(entry).toMatchObject({ codec: "", frames: undefined, durationS: undefined });
+});
+
+it.each([
   ["IMG_1.mov", "lab_phone.mov.bin", "bin"],
   ["sensors.bag", "lab_phone.bag.bin", "bin"],
   ["video_17.zip", "lab_phone.zip", "zip"],

@@ -6,6 +6,7 @@ import { rename, rm } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { OcelliError } from "@ocelli/protocol";
 import type { Clock } from "../clock/clock.ts";
+import { mediaFileArgs } from "../ffmpeg/media-file.ts";
 import { runFfmpeg } from "../ffmpeg/run.ts";
 import type { Library, Sidecar } from "../library/contract.ts";
 import { describeFile } from "../library/describe.ts";
@@ -73,7 +74,7 @@ async function asMp4({ path, signal }: ImportRequest, { clock, ffmpeg }: ImportP
   try {
     await runFfmpeg({
       clock,
-      args: ["-y", "-i", path, ...streams, "-movflags", "+faststart", target],
+      args: ["-y", ...mediaFileArgs, "-i", path, ...streams, "-movflags", "+faststart", target],
       purpose: `copying ${path} to MP4`,
       timeoutMs: 3_600_000,
       signal,
