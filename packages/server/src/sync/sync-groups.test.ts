@@ -23,6 +23,7 @@ let bus: EventBus;
 let calls: string[];
 /** Cameras whose recording cannot be armed. */
 let broken: Set<string>;
+let gone: Set<string>;
 let told: string[];
 /** Cameras that are not warm before this settles. */
 let slow: Map<string, Promise<void>>;
@@ -30,7 +31,8 @@ let slow: Map<string, Promise<void>>;
 const cameras = {
   find(name: string) {
     const id = name.replace("/dev/video", "camera");
-    if (!/^camera[0-3]$/.test(id)) throw new OcelliError("camera_not_found", `There is no camera ${name}.`);
+    if (!/^camera[0-3]$/.test(id) || gone.has(id))
+      throw new OcelliError("camera_not_found", `There is no camera ${name}.`);
     return { id, view: () => ({ name: `Cam ${id.at(-1)}` }) };
   },
 } as unknown as Cameras;
@@ -151,6 +153,7 @@ beforeEach(() => {
   bus = new EventBus(log);
   calls = [];
   broken = new Set();
+  gone = new Set();
   told = [];
   slow = new Map();
   kept = undefined;
@@ -343,6 +346,39 @@ describe("a sync group", () => {
     const ended = await groups.end(session.id);
     expect(ended.state).toBe("failed");
     expect(states(ended)).toEqual(["failed", "completed", "failed"]);
+  });
+
+  it("takes a camera that is gone for a member that cannot take part", async () => {
+    const groups = open();
+    groups.create({ name: "lab", members: [camera("camera0"), camera("camera1")] });
+    gone.add("camera1");
+    broken.add("camera1");
+    await expect(groups.begin({ group: "lab" })).rejects.toMatchObject({
+      message: expect.stringContaining("camera1: "),
+    });
+    const session = await groups.begin({ group: "lab", allowPartial: true });
+    expect(states(session)).toEqual(["armed", "failed"]);
+    await groups.end(session.id);
+  });
+
+  it("records nobody and stands in nobody's way when the disk takes no note of it", async () => {
+    const database = openDatabase(":memory:", syncMigrations);
+    const groups = open(database);
+    groups.create({ name: "lab", members: [camera("camera0"), camera("camera1")] });
+    const forbid = (what: string): void =>
+      database.exec(
+        `CREATE TRIGGER full BEFORE ${what} ON sync_sessions BEGIN SELECT RAISE(ABORT, 'disk full'); END`,
+      );
+    forbid("INSERT");
+    await expect(groups.begin({ group: "lab" })).rejects.toThrow("disk full");
+    expect(calls).toEqual([]);
+    database.exec("DROP TRIGGER full");
+    forbid("DELETE");
+    broken.add("camera1");
+    await expect(groups.begin({ group: "lab" })).rejects.toMatchObject({ code: "camera_busy" });
+    expect(calls).toContain("stop camera0");
+    broken.clear();
+    expect((await groups.begin({ group: "lab" })).state).toBe("armed");
   });
 
   it("tells devices of the end when its time is over, and lets cameras end with their last frame", async () => {

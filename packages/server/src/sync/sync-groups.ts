@@ -158,7 +158,7 @@ export class SyncGroups {
    *   with the member in the details; `not_recording` when it was ended before all were armed
    */
   async begin(request: StartSession): Promise<SyncSession> {
-    const { clock, clockSync, store, cameras } = this.#options;
+    const { clock, clockSync, store } = this.#options;
     const group = this.group(request.group);
     const running = this.#runningIn(group);
     if (running !== undefined) {
@@ -180,13 +180,13 @@ export class SyncGroups {
       state: "armed",
       createdAtUs: clock.wallUs(),
       clock: stampOf(clockSync.state),
-      members: group.members.map((member) => newMember(member, (id) => cameras.find(id).view().name)),
+      members: group.members.map((member) => newMember(member, (id) => this.#cameraName(id))),
       ...(request.durationS === undefined ? {} : { durationS: request.durationS }),
       ...(group.toleranceMs === undefined ? {} : { toleranceMs: group.toleranceMs }),
     };
     // Before anything is armed, so that a crash leaves a trace of what belongs together.
-    this.#open.set(session.id, session);
     store.putSession(session);
+    this.#open.set(session.id, session);
     const giveUp = new AbortController();
     const done = Promise.withResolvers<void>();
     this.#arming.set(session.id, { giveUp, done: done.promise });
@@ -286,10 +286,9 @@ export class SyncGroups {
   }
 
   async #callOff(session: SyncSession): Promise<void> {
-    const { store } = this.#options;
     // Its recordings end without a file; that is no news of the session any more.
     this.#open.delete(session.id);
-    store.removeSession(session.id);
+    this.#unwrite(session);
     await Promise.all(
       session.members.map((member) =>
         member.state === "failed" ? undefined : this.#driver(member).cancel(session, member),
@@ -299,6 +298,15 @@ export class SyncGroups {
 
   #runningIn({ id }: SyncGroup): SyncSession | undefined {
     return [...this.#open.values()].find(({ groupId }) => groupId === id);
+  }
+
+  /** One that is gone fails like any other member that cannot take part. */
+  #cameraName(id: string): string {
+    try {
+      return this.#options.cameras.find(id).view().name;
+    } catch {
+      return id;
+    }
   }
 
   #driver(member: SessionMember): MemberDriver {
@@ -369,6 +377,16 @@ export class SyncGroups {
     } catch (error) {
       // The recordings matter more than the note of them.
       log.error({ err: error, session: session.id }, "a sync session could not be written down");
+    }
+  }
+
+  #unwrite({ id }: SyncSession): void {
+    const { store, log } = this.#options;
+    try {
+      store.removeSession(id);
+    } catch (error) {
+      // Its members must be let go all the same.
+      log.error({ err: error, session: id }, "a sync session that was called off is still written down");
     }
   }
 
