@@ -98,6 +98,17 @@ export const syncReportSchema = z.looseObject({
       p99_interval_ms: millis,
       longest_interval_ms: millis,
       uncertainty_ms: millis,
+      /** Of a MultiCam device: what it said of itself and its file. `null` for cameras of the hub. */
+      declared: z
+        .looseObject({
+          device_id: z.string().nullable(),
+          file_name: z.string().nullable(),
+          file_size: count.nullable(),
+          /** Its clock ahead of the hub's when the session began, and how far that may be wrong. */
+          clock_offset_ms: millis,
+          clock_uncertainty_ms: millis,
+        })
+        .nullable(),
       notes: z.array(z.string()),
     }),
   ),

@@ -185,7 +185,7 @@ async function readStart(
   const reserved = await window.header(reservedAt);
   const patched = reserved?.type === "mdat" && reserved.headerBytes === reservedBytes;
   if (!patched && !(reserved?.type === "free" && reserved.size === reservedBytes)) {
-    return { ok: false, reason: "it is not a recording of this hub (no reserved header)" };
+    return { ok: false, reason: "it is not a recording of this hub" };
   }
   const moovAt = reservedAt + reservedBytes;
   const moov = await window.box(moovAt);

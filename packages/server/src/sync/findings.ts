@@ -5,6 +5,8 @@ import { clockFindings } from "./session-clock.ts";
 
 /** Members stopped by hand end not quite together. */
 const earlyEndMs = 500;
+/** Devices are told to stop when the session is over, which takes them some time. */
+const otherLengthS = 1;
 /** A camera whose rate is further from what it was set to than this share is told of. */
 const otherRate = 0.02;
 
@@ -36,8 +38,10 @@ export function judge(
     else if (timeSource === "declared") {
       findings.push({
         bad: false,
-        text: `${key} declared its start; its file holds no times that could be checked`,
+        text: `${key} declared its start; its file holds no times that could be checked${declaredText(member)}`,
       });
+      const lasts = otherLengthText(session, member);
+      if (lasts !== undefined) findings.push({ bad: false, text: lasts });
     } else if (startErrorMs === undefined) {
       findings.push({ bad: false, text: `${key} has no file whose times could be read` });
     } else if (startErrorMs < -uncertainMs) {
@@ -98,15 +102,38 @@ function rateText({ key, interval, frameIntervalMs, nominalIntervalMs }: MemberR
 
 /** What became of the times of another clock. */
 function offText(member: MemberReport): string {
+  const clock = clockText(member);
+  if (clock === undefined) return ", by its own clock; how that stood against the hub's is not known";
+  return `; its clock ${clock.words}${clock.agreed ? "" : ", which is taken out of them"}, ${clock.within}`;
+}
+
+/** Some devices know by how much their clock is off (spec section 9.1); nothing they say tells so. */
+function declaredText(member: MemberReport): string {
+  const clock = clockText(member);
+  if (clock === undefined) return "; how its clock stood against the hub's is not known";
+  const early = clock.aheadMs > 0 ? "early" : "late";
+  const meaning = clock.agreed ? "" : `: unless it reckoned with that, it began that much too ${early}`;
+  return `; its clock ${clock.words}, ${clock.within}${meaning}`;
+}
+
+function clockText(member: MemberReport) {
   const { clockOffset } = member.declared ?? {};
   const { shiftUs = 0, uncertaintyUs } = deviceClock(member) ?? {};
-  if (clockOffset === undefined || uncertaintyUs === undefined)
-    return ", by its own clock; how that stood against the hub's is not known";
-  const off = ms(Math.abs(clockOffset) * 1000);
-  const within = `give or take ${ms(uncertaintyUs / 1000)}`;
-  return shiftUs === 0
-    ? `; its clock agreed with the hub's, ${within}`
-    : `; its clock was ${off} ${clockOffset < 0 ? "behind" : "ahead of"} the hub's, which is taken out of them, ${within}`;
+  if (clockOffset === undefined || uncertaintyUs === undefined) return undefined;
+  const aheadMs = clockOffset * 1000;
+  const off = `was ${ms(Math.abs(aheadMs))} ${aheadMs < 0 ? "behind" : "ahead of"} the hub's`;
+  const agreed = shiftUs === 0;
+  return {
+    ...{ aheadMs, agreed, within: `give or take ${ms(uncertaintyUs / 1000)}` },
+    words: agreed ? "agreed with the hub's" : off,
+  };
+}
+
+/** Of a device without frame times, that is what its file can be held against. */
+function otherLengthText({ durationS: wantedS }: SyncSession, { key, durationS }: MemberReport) {
+  if (wantedS === undefined || durationS === undefined) return undefined;
+  if (Math.abs(durationS - wantedS) <= otherLengthS) return undefined;
+  return `${key}: its file lasts ${durationS.toFixed(2)} s, of a session of ${wantedS.toFixed(2)} s`;
 }
 
 function ms(value: number): string {

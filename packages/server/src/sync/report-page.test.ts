@@ -90,9 +90,11 @@ describe("the page of a report", () => {
     const bare = member("phone", {
       ...{ timeSource: "declared", firstFrameAtUs: undefined, startErrorMs: undefined },
       ...{ interval: undefined, framesDropped: undefined, curve: [], frameIntervalMs: 1000 / 30 },
+      declared: { deviceId: "Valley-A1", fileName: "<x>.mp4", fileSize: 5 },
     });
     const text = textOf(reportPage(report([bare], { verdict: "not_measured", skewMs: undefined })));
     expect(text).toContain("No member has frames whose times could be read.");
     expect(text).toContain("– set to 30/s – – declared");
+    expect(text).toContain("it declared: Valley-A1, file &lt;x&gt;.mp4, 5 bytes");
   });
 });

@@ -76,13 +76,26 @@ function row(member: MemberReport): string {
     interval === undefined ? ["–"] : [ms(interval.longestMs), `99 %: ${ms(interval.percentile99Ms)}`],
     [sources[member.timeSource]],
   ];
-  const about = [member.name === member.key ? "" : member.name, ...fileNames(member), ...notes];
+  const about = [
+    member.name === member.key ? "" : member.name,
+    ...fileNames(member),
+    declaredWords(member),
+    ...notes,
+  ];
   return `<tr>${cell('th scope="row"', [member.key, ...about])}${cells.map((lines) => cell("td", lines)).join("")}</tr>`;
 }
 
 function cell(tag: string, [text = "", ...small]: readonly string[]): string {
   const lines = small.filter((one) => one !== "").map(asHtml);
   return `<${tag}>${asHtml(text)}${lines.length === 0 ? "" : `<small>${lines.join("<br>")}</small>`}`;
+}
+
+function declaredWords({ declared }: MemberReport): string {
+  const { deviceId, fileName, fileSize } = declared ?? {};
+  const file = fileName === undefined ? undefined : `file ${fileName}`;
+  const size = fileSize === undefined ? undefined : `${fileSize} bytes`;
+  const said = [deviceId, file, size].filter((one) => one !== undefined);
+  return said.length === 0 ? "" : `it declared: ${said.join(", ")}`;
 }
 
 /** A recording of hours in segments has hundreds. */

@@ -201,6 +201,28 @@ describe("a report", () => {
     expect(report.skewMs).toBeUndefined();
   });
 
+  it.each([
+    [{}, "how its clock stood against the hub's is not known"],
+    [{ clockOffset: 0.001, roundTrip: 0.004 }, "its clock agreed with the hub's, give or take 4.0 ms"],
+    [
+      { clockOffset: 1.5, roundTrip: 0.004 },
+      "its clock was 1500.0 ms ahead of the hub's, give or take 3.0 ms: unless it reckoned with that, it began that much too early",
+    ],
+    [{ clockOffset: -1.5, roundTrip: 0.004 }, "it began that much too late"],
+  ])("says what a declared start is worth: %j", async (declared, words) => {
+    const device = member("10.0.0.7:8080", {
+      member: { kind: "multicam", host: "10.0.0.7", port: 8080 },
+      declared,
+    });
+    const told = async (durationS: number) => {
+      const fetched = files({ "10.0.0.7:8080.mp4": undefined });
+      return (await buildReport(session([device], { durationS }), fetched)).findings.join("\n");
+    };
+    expect(await told(3.5)).toContain(words);
+    expect(await told(3.5)).not.toContain("lasts");
+    expect(await told(1.5)).toContain("10.0.0.7:8080: its file lasts 3.00 s, of a session of 1.50 s");
+  });
+
   it("makes times of another hub's clock its own, and says so", async () => {
     const told = async (declared: NonNullable<SessionMember["declared"]>, firstUs: number) => {
       const device = member("10.0.0.7:8080", {

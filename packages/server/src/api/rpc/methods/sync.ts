@@ -191,7 +191,7 @@ export function reportObject(report: SyncReport, reportUrl: string): ResultOf<"g
   };
 }
 
-function memberObject(member: MemberReport): ResultOf<"get_sync_report">["members"][number] {
+function memberObject(member: MemberReport): MemberObject {
   return {
     member: member.key,
     files: [...member.files],
@@ -209,7 +209,23 @@ function memberObject(member: MemberReport): ResultOf<"get_sync_report">["member
     p99_interval_ms: member.interval?.percentile99Ms ?? null,
     longest_interval_ms: member.interval?.longestMs ?? null,
     uncertainty_ms: member.uncertaintyMs ?? null,
+    declared: declaredObject(member),
     notes: [...member.notes],
+  };
+}
+
+type MemberObject = ResultOf<"get_sync_report">["members"][number];
+
+function declaredObject({ declared }: MemberReport): MemberObject["declared"] {
+  if (declared === undefined) return null;
+  const { deviceId, fileName, fileSize, clockOffset, roundTrip } = declared;
+  return {
+    device_id: deviceId ?? null,
+    file_name: fileName ?? null,
+    file_size: fileSize ?? null,
+    clock_offset_ms: clockOffset === undefined ? null : clockOffset * 1000,
+    // An answer tells the offset to half of the time it took.
+    clock_uncertainty_ms: roundTrip === undefined ? null : roundTrip * 500,
   };
 }
 
