@@ -244,6 +244,21 @@ describe("aligning a session", () => {
     expect(progress.at(-1)).toEqual({ fraction: 0, state: "failed" });
   });
 
+  it("can be given up while it reads the times of the frames", async () => {
+    await record("one", mjpeg, 20, 0);
+    const report = await reportOf(["one"]);
+    const abort = new AbortController();
+    async function* frames(path: string, signal: AbortSignal) {
+      for await (const frame of recordedFrames(path, signal)) {
+        abort.abort(new Error("enough"));
+        yield frame;
+        signal.throwIfAborted();
+      }
+    }
+    await expect(alignSession(report, parts({ frames }), { signal: abort.signal })).rejects.toThrow("enough");
+    expect(progress).toEqual([]);
+  });
+
   it("goes by the hub's clock where that of another hub was off", async () => {
     await record("camera0", mjpeg, 30, 0);
     // Its clock was 3 s ahead; it began 200 ms after the camera.

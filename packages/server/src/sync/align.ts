@@ -128,7 +128,7 @@ async function planAll(
   const skipped: { key: string; reason: string }[] = [];
   for (const member of members) {
     signal.throwIfAborted();
-    const cut = await planMemberCut(member, common, parts);
+    const cut = await planMemberCut(member, common, parts, signal);
     if (typeof cut === "string") skipped.push({ key: member.key, reason: cut });
     else cuts.push({ member, cut });
   }

@@ -6,6 +6,7 @@ import type { TimedFrame } from "./cut-plan.ts";
 
 const t0 = 1_736_951_400_000_000;
 const hourUs = 3600e6;
+const { signal } = new AbortController();
 
 /** Ten frames a second. */
 function frames(count: number, atUs: (index: number) => number): TimedFrame[] {
@@ -36,6 +37,6 @@ it("a cut goes by the clock as it was at T0, over a step of it and the files aft
     ...{ key: "camera0", kind: "camera", timeSource: "kernel", notes: [] },
     files: ["a.mp4", "b.mp4"],
   } as unknown as MemberReport;
-  const cut = await planMemberCut(member, { fromUs: t0 + 500_000, toUs: t0 + 5_500_000 }, parts);
+  const cut = await planMemberCut(member, { fromUs: t0 + 500_000, toUs: t0 + 5_500_000 }, parts, signal);
   expect(cut).toMatchObject({ frames: 50, firstFrameAtUs: t0 + 500_000, durationUs: 5e6 });
 });

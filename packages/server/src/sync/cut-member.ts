@@ -18,7 +18,7 @@ import { isTimed } from "./member-report.ts";
 
 export interface CutParts extends FfmpegParts {
   readonly library: Library;
-  readonly frames: (path: string) => AsyncIterable<TimedFrame>;
+  readonly frames: (path: string, signal: AbortSignal) => AsyncIterable<TimedFrame>;
   readonly ffprobe?: string;
 }
 
@@ -27,11 +27,15 @@ export interface MemberCut extends Cut {
   readonly entries: readonly [MediaEntry, ...MediaEntry[]];
 }
 
-/** @returns why it cannot be cut, in words */
+/**
+ * @returns why it cannot be cut, in words
+ * @throws the signal's reason
+ */
 export async function planMemberCut(
   member: MemberReport,
   common: { readonly fromUs: number; readonly toUs: number },
   { library, frames }: CutParts,
+  signal: AbortSignal,
 ): Promise<MemberCut | string> {
   const enclosure = member.files.find(isEnclosure);
   if (enclosure !== undefined) return `${enclosure} is no video`;
@@ -40,7 +44,7 @@ export async function planMemberCut(
       (member.timeSource === "unknown" ? member.notes[0] : undefined) ?? "its file holds no capture times"
     );
   }
-  const framesOf = inHubTime(member, frames);
+  const framesOf = inHubTime(member, (path) => frames(path, signal));
   const all = member.files.map((file) => library.get("recording", file));
   const cut = await planCut(all.map(framesOf), common.fromUs, common.toUs);
   const [entry, ...others] = (cut?.files ?? []).flatMap(({ index }) => all[index] ?? []);
