@@ -23,6 +23,8 @@ it("what a hub that was killed had begun is removed at the next start, what came
     mkdirSync(join(folder, path, ".."), { recursive: true });
     writeFileSync(join(folder, path), "x");
   }
+  // What keeps the name of a transfer under way.
+  for (const path of ["fetch-two/b.mp4", "fetch-oak/d.zip"]) writeFileSync(join(folder, path), "");
   const files = new SessionFiles({ folder } as SessionFilesOptions);
   expect(readdirSync(folder)).toEqual(["fetch-oak"]);
   expect(readdirSync(join(folder, "fetch-oak"))).toEqual(["c.zip"]);

@@ -1,5 +1,5 @@
 /** Where files of sessions are made and arrive before they are entries of the library. */
-import { existsSync, readdirSync, rmdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 
 const alignPrefix = "align-";
@@ -25,7 +25,10 @@ export function removeUnfinished(root: string): void {
     if (name.startsWith(alignPrefix)) rmSync(folder, { recursive: true, force: true });
     if (!name.startsWith(fetchPrefix)) continue;
     const files = readdirSync(folder);
-    const parts = files.filter((file) => file.startsWith(".") && file.endsWith(".part"));
+    // A transfer under way has an empty file, too, which keeps the name for it.
+    const parts = files.filter(
+      (file) => /^\..*\.part$/.test(file) || statSync(join(folder, file)).size === 0,
+    );
     for (const file of parts) rmSync(join(folder, file), { force: true });
     if (parts.length === files.length) rmdirSync(folder);
   }
