@@ -63,6 +63,20 @@ describe("an address that files may be sent to", () => {
     expect(addressOf(s3("a/b?c", "d?e#f"), { hosts: [], s3Endpoint }).pathname).toBe("/a%2Fb%3Fc/d%3Fe%23f");
   });
 
+  it.each([
+    { awsSessionToken: "secret\nsecret" },
+    { awsSessionToken: "secret€" },
+    { awsSecretAccessKey: "secret\r\nHost: x" },
+    { awsAccessKeyId: "secret secret" },
+    { s3Key: "secret\ud800" },
+    { s3Bucket: "secret\ud800" },
+  ])("is not made with %j, which is not repeated", (wrong) => {
+    const target = { ...{ s3Bucket: "b", s3Key: "a", awsRegion: "eu" }, ...credentials, ...wrong };
+    const ask = (): URL => addressOf({ kind: "s3", target }, { hosts: [], s3Endpoint: "http://10.0.0.5" });
+    expect(ask).toThrow(expect.objectContaining({ code: "invalid_params" }));
+    expect(ask).not.toThrow("secret");
+  });
+
   it("is shown without what gives access", () => {
     expect(shownAddress("https://x.example.org/a?X-Amz-Signature=secret")).toBe("https://x.example.org/a");
   });

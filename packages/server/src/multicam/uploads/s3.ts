@@ -16,9 +16,18 @@ export interface S3Request {
 
 /**
  * @param endpoint of another make of S3, addressed by path; Amazon's otherwise
- * @throws OcelliError `invalid_params` for a bucket or key that would not stay what it is in an address
+ * @throws OcelliError `invalid_params` for a bucket or key that would not stay what it is in an address, or credentials
+ *   that fit into no header: what refuses them there repeats them in its error
  */
-export function objectUrl({ s3Bucket, s3Key, awsRegion }: CloudTarget, endpoint?: string): string {
+export function objectUrl(target: CloudTarget, endpoint?: string): string {
+  const { s3Bucket, s3Key, awsRegion, awsAccessKeyId, awsSecretAccessKey, awsSessionToken } = target;
+  const inHeaders = [awsRegion, awsAccessKeyId, awsSecretAccessKey, awsSessionToken];
+  if (!inHeaders.every((value) => /^[\x21-\x7e]+$/.test(value)) || !`${s3Bucket}${s3Key}`.isWellFormed()) {
+    throw new OcelliError(
+      "invalid_params",
+      "awsAccessKeyId, awsSecretAccessKey, awsSessionToken and awsRegion must be of printable ASCII characters without spaces, and s3Bucket and s3Key of whole ones.",
+    );
+  }
   const steps = s3Key.split("/");
   if ([s3Bucket, ...steps].some((step) => step === "." || step === "..")) {
     throw new OcelliError("invalid_params", "Neither s3Bucket nor a part of s3Key may be . or ..");
