@@ -86,6 +86,7 @@ export async function alignSession(
       const filename = await importFile(
         {
           ...{ path, stem, cameraId, cameraName, sync: syncFacts(session), signal: options.signal },
+          clockThen: session.clock,
           shown: { frames: cut.frames, durationS: cut.durationUs / 1e6 },
         },
         parts,
@@ -175,7 +176,7 @@ async function sideBySide(
   await runFfmpegWork({ args, purpose, durationUs: longestUs, signal, onPart }, parts);
   const stem = fileStem(session, { key: "preview" });
   const shown = { cameraId: session.name, cameraName: session.name, sync: syncFacts(session) };
-  return importFile({ path, stem, ...shown, signal }, parts);
+  return importFile({ path, stem, ...shown, clockThen: session.clock, signal }, parts);
 }
 
 /** One fraction of all the work, told as an export's is. */

@@ -156,6 +156,7 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
         log.info({ member: member.key, bytes }, "a file of a device has been fetched");
         const request = {
           ...{ path, cameraId: key, cameraName: member.name, sync: syncFacts(session) },
+          ...{ clockThen: session.clock, beganAtUs: session.startAtUs },
           stem: files.length === 0 ? stem : `${stem}_part${files.length + 1}`,
           signal: closing.signal,
         };

@@ -10,6 +10,7 @@ import { MediaLibrary } from "../library/library.ts";
 import { importFile } from "./import-file.ts";
 
 const clock = new SystemClock();
+const beganAtUs = Date.UTC(2025, 0, 15, 14, 30) * 1000;
 let root: string;
 let library: MediaLibrary;
 
@@ -33,6 +34,7 @@ function take(path: string, into: Library = library): Promise<string> {
     {
       ...{ path, stem: "lab_phone", cameraId: "phone", cameraName: "Phone" },
       sync: { sessionId: "s", groupName: "lab", startAtUs: 5 },
+      ...{ clockThen: { synchronised: true, source: "sntp", offsetUs: 7, uncertaintyUs: 9 }, beganAtUs },
       signal: new AbortController().signal,
     },
     { library: into, clock },
@@ -47,6 +49,9 @@ it("makes MP4 of a QuickTime file, without encoding it", async () => {
   expect(library.get("recording", filename)).toMatchObject({
     ...{ filename: "lab_phone.mp4", codec: "h264", frames: 30, state: "complete" },
     sync: { sessionId: "s" },
+    // Of its start, not of the time it was fetched.
+    ...{ createdAtUs: beganAtUs, firstFrameAtUs: undefined, clock: { source: "sntp", offsetUs: 7 } },
+    ...{ started_at: "2025-01-15T14:30:00.000000Z", stopped_at: "2025-01-15T14:30:01.000000Z" },
   });
   expect(readdirSync(root).filter((name) => /mov|mp4/i.test(name))).toEqual([]);
 });

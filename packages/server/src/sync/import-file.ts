@@ -11,7 +11,9 @@ import { runFfmpeg } from "../ffmpeg/run.ts";
 import type { Library, Sidecar } from "../library/contract.ts";
 import { describeFile } from "../library/describe.ts";
 import { extensionOfImport } from "../library/names.ts";
+import { isoOfUs } from "../library/sidecar.ts";
 import { syncFolder } from "../store/atomic-file.ts";
+import type { SyncSession } from "./contract.ts";
 
 export interface ImportParts {
   readonly library: Library;
@@ -29,6 +31,10 @@ export interface ImportRequest {
   readonly cameraId: string;
   readonly cameraName: string;
   readonly sync: Sidecar["sync"];
+  /** What was known of the hub's clock then. */
+  readonly clockThen: SyncSession["clock"];
+  /** When it began, as far as anybody knows, epoch microseconds; a file that has times of its own knows better. */
+  readonly beganAtUs?: number;
   /** What is known of it better than the file's tables tell: they count what an edit list hides. */
   readonly shown?: Pick<Sidecar, "frames" | "durationS">;
   readonly signal: AbortSignal;
@@ -40,7 +46,7 @@ export interface ImportRequest {
  */
 export async function importFile(request: ImportRequest, parts: ImportParts): Promise<string> {
   const { library, clock, ffprobe } = parts;
-  const { cameraId, cameraName, sync } = request;
+  const { cameraId, cameraName, sync, clockThen } = request;
   const path = await asMp4(request, parts);
   const extension = extensionOfImport(path);
   const folder = library.folder("recording");
@@ -56,7 +62,9 @@ export async function importFile(request: ImportRequest, parts: ImportParts): Pr
       ...(ffprobe === undefined ? {} : { ffprobe }),
     });
     placed = rename(path, join(folder, filename)).then(() => syncFolder(folder));
-    await library.put({ ...described, ...request.shown, cameraId, cameraName, sync }, { after: placed });
+    const stamp = { ...clockThen, uncertaintyUs: clockThen.uncertaintyUs };
+    const known = { ...described, ...began(described, request), ...request.shown, clock: stamp };
+    await library.put({ ...known, cameraId, cameraName, sync }, { after: placed });
     return filename;
   } catch (error) {
     library.release("recording", filename);
@@ -64,6 +72,14 @@ export async function importFile(request: ImportRequest, parts: ImportParts): Pr
     await placed?.then(() => rename(join(folder, filename), path)).catch(() => undefined);
     throw error;
   }
+}
+
+/** Otherwise it would have begun when it was fetched. */
+function began(described: Sidecar, { beganAtUs }: ImportRequest): Partial<Sidecar> {
+  const { firstFrameAtUs, durationS } = described;
+  if (beganAtUs === undefined || firstFrameAtUs !== undefined) return {};
+  const stopped_at = durationS === undefined ? null : isoOfUs(beganAtUs + durationS * 1e6);
+  return { createdAtUs: beganAtUs, started_at: isoOfUs(beganAtUs), stopped_at };
 }
 
 /** What phones make is MP4 but for its name and index. What cannot be copied stays as it is. */
