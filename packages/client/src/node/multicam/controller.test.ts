@@ -18,6 +18,9 @@ import { type Answer, Peer } from "./testing/peer.ts";
 const facts = { deviceId: "dev", timestamp: 1000, isRecording: false, deviceType: "Android:Phone" };
 const ready: Answer = (socket) => socket.write(writeStatus(facts, "ready"));
 const recording: Answer = (socket) => socket.write(writeStatus({ ...facts, isRecording: true }, "recording"));
+/** What some say until the instant they were told has come. */
+const waiting: Answer = (socket) => socket.write(writeStatus(facts, "command_received"));
+const stopping: Answer = (socket) => socket.write(writeStatus(facts, "stopping"));
 const say =
   (text: string): Answer =>
   (socket) =>
@@ -155,10 +158,13 @@ describe("a start", () => {
     }
   });
 
-  it("whose answer got lost is not given twice", async () => {
-    const { hub, device } = await one({ START_RECORDING: hangUp, DEVICE_STATUS: recording });
-    const { results } = await hub.startRecording({ delay: 0.02 });
-    expect(results).toMatchObject([{ ok: true, value: { status: "recording" } }]);
+  it.each<[string, Answer]>([
+    ["recording", recording],
+    ["command_received", waiting],
+  ])("whose answer got lost is not given twice: %s", async (status, answer) => {
+    const { hub, device } = await one({ START_RECORDING: hangUp, DEVICE_STATUS: answer });
+    const { results } = await hub.startRecording({ delay: 60 });
+    expect(results).toMatchObject([{ ok: true, value: { status } }]);
     expect(device.countOf("START_RECORDING")).toBe(1);
   });
 
@@ -195,15 +201,17 @@ describe("a stop", () => {
     expect(device.countOf("STOP_RECORDING")).toBe(0);
   });
 
-  it("whose answer got lost is found in the list of files", async () => {
+  it("whose answer got lost is found in the list of files, once it is finished", async () => {
     const files = [
       { fileName: "old.mp4", fileSize: 1, creationDate: 10, modificationDate: 10 },
       { fileName: "new.mp4", fileSize: 2, creationDate: 20, modificationDate: 20 },
     ];
-    const { hub } = await one({
-      DEVICE_STATUS: (socket, command, count) => (count === 1 ? recording : ready)(socket, command, count),
+    const listed = () => (device.countOf("DEVICE_STATUS") < 3 ? files.slice(0, 1) : files);
+    const { hub, device } = await one({
+      DEVICE_STATUS: (socket, command, count) =>
+        ([recording, stopping][count - 1] ?? ready)(socket, command, count),
       STOP_RECORDING: hangUp,
-      LIST_FILES: say(writeFiles(facts, files)),
+      LIST_FILES: (socket) => socket.write(writeFiles(facts, listed())),
     });
     expect(await hub.stopRecording()).toMatchObject([
       { ok: true, value: { fileName: "new.mp4", inferred: true } },

@@ -31,7 +31,7 @@ export function startDevice(
     // The answer may be what got lost: a start is repeated only where it did not take, and is not too late.
     async (_, error) => {
       const now = await talk.status(device, options);
-      if (now.isRecording) return now;
+      if (now.isRecording || now.status === DeviceStatus.COMMAND_RECEIVED) return now;
       if (talk.now() > at) throw error;
       return undefined;
     },
@@ -58,8 +58,10 @@ export async function stopDevice(
       const { fileId, fileName, fileSize } = await talk.ask(device, command, options, replyTimeout);
       return { fileId, fileName, fileSize, inferred: false };
     },
-    async () => {
+    async (_, error) => {
       const now = await talk.status(device, options);
+      // The file is not in the list yet: the newest one there is another.
+      if (now.status === DeviceStatus.STOPPING) throw error;
       return now.isRecording ? undefined : newestFile(talk, device, options);
     },
   );
