@@ -4,6 +4,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { OcelliError } from "@ocelli/protocol";
+import type { UploadItem } from "@ocelli/protocol/multicam";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { FakeClock } from "../../clock/fake-clock.ts";
@@ -29,9 +30,14 @@ let waiting: DeviceUploads["waiting"];
 let isFull: boolean;
 const gigabytes = 6 * 2 ** 30;
 
+const queued: UploadItem = {
+  ...{ fileId: "a", fileName: "a.mp4", fileSize: 1, bytesUploaded: 0, uploadProgress: 0 },
+  ...{ uploadSpeed: 0, status: "queued", uploadUrl: undefined, error: undefined },
+};
 const uploads: Uploads = {
   queue: () => {
     if (isFull) throw new OcelliError("storage_failed", "The disk is full.");
+    waiting = [queued];
   },
   of: () => ({ current: undefined, waiting, failed: [] }),
   close: async () => undefined,
@@ -213,8 +219,7 @@ describe("a disk without room for a recording", () => {
 
   it("that is being emptied by uploads tells of these", async () => {
     activity = "full";
-    const item = { fileId: "a", fileName: "a.mp4", fileSize: 1, bytesUploaded: 0, uploadProgress: 0 };
-    waiting = [{ ...item, uploadSpeed: 0, status: "queued", uploadUrl: undefined, error: undefined }];
+    waiting = [queued];
     say("DEVICE_STATUS");
     const reply = await answer();
     expect(reply).toMatchObject({ status: "uploading", uploadQueue: [{ fileName: "a.mp4" }] });
@@ -228,7 +233,9 @@ describe("a disk without room for a recording", () => {
     expect(await answer()).toMatchObject({ status: "upload_failed", message: "The disk is full." });
     isFull = false;
     say("UPLOAD_TO_CLOUD", { uploadUrl });
-    expect(await answer()).toMatchObject({ status: "upload_queued", fileName: "big.mp4" });
+    expect(await answer()).toMatchObject({
+      ...{ status: "upload_queued", fileName: "big.mp4", uploadQueue: [{ fileName: "a.mp4" }] },
+    });
   });
 });
 

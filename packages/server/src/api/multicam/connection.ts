@@ -184,8 +184,11 @@ export class MultiCamConnection {
         const lists = { uploadQueue: waiting, failedUploadQueue: failed };
         return fitting({ ...this.#facts(), ...lists }, (facts) => writeUploadStatus(facts, current));
       }
-      case "UPLOAD_TO_CLOUD":
-        return fitting(this.#facts(), this.#queueUpload(command));
+      case "UPLOAD_TO_CLOUD": {
+        const write = this.#queueUpload(command);
+        // With the upload in the queue: controllers take one that is in no list for done.
+        return fitting(this.#facts(), write);
+      }
       default:
         throw new OcelliError("unsupported", `${command.command} is not known here.`);
     }
