@@ -68,6 +68,16 @@ describe("ocelli multicam", () => {
     expect(JSON.parse(err)).toMatchObject({ error: { code: "device_unreachable" } });
   });
 
+  it("tells why a device is in an error", async () => {
+    const other = createServer((socket) => socket.end("Device not ready\r\n")).listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const address = other.address();
+    const port = typeof address === "object" ? address?.port : 0;
+    const { out } = await ocelli("status", `127.0.0.1:${port}`);
+    other.close();
+    expect(out).toBe(`127.0.0.1:${port}: error  Device not ready\n`);
+  });
+
   it("tells of each device that failed by its name, in the order of the list", async () => {
     const list = join(folder, "half.txt");
     const silent = await PythonDevice.start(video, { id: "Silent", habits: ["garbage"] });

@@ -184,7 +184,7 @@ function instantOf({ at, delay }: StartOptions): number | undefined {
 
 function statusFacts(status: StatusResponse, { clockOffset, roundTrip }: MultiCamDevice) {
   return {
-    status: status.status,
+    ...{ status: status.status, message: status.message ?? null },
     is_recording: status.isRecording,
     battery_level: status.batteryLevel ?? null,
     device_type: status.deviceType ?? null,
@@ -199,7 +199,8 @@ function statusText(status: StatusResponse, { clockOffset, roundTrip }: MultiCam
       ? ""
       : `clock ${(clockOffset * 1000).toFixed(0)} ms off, to ${(roundTrip * 500).toFixed(0)} ms`;
   const battery = status.batteryLevel === undefined ? "" : `battery ${Math.round(status.batteryLevel)} %`;
-  return [status.status, status.deviceType ?? "", battery, clock].filter((one) => one !== "").join("  ");
+  const { deviceType = "", message = "" } = status;
+  return [status.status, deviceType, battery, clock, message].filter((one) => one !== "").join("  ");
 }
 
 function fileFacts({ fileId, fileName, fileSize, creationDate }: FileMetadata) {
