@@ -107,6 +107,23 @@ describe("one command", () => {
     expect(hub.device(id)).toMatchObject({ reachable: false, lastError: expect.stringContaining("0.05 s") });
   });
 
+  it("gives up on a device that never comes to the end of its answer, and says how long it had", async () => {
+    const { hub, id } = await one(
+      {
+        DEVICE_STATUS: (socket) => {
+          socket.write("{");
+          const drip = setInterval(() => socket.write(" "), 20);
+          socket.on("close", () => clearInterval(drip));
+        },
+      },
+      { commandTimeout: 0.3, retryDelays: [] },
+    );
+    await expect(hub.status(id)).rejects.toMatchObject({
+      code: "timeout",
+      message: expect.stringContaining("within 0.3 s"),
+    });
+  });
+
   it.each([
     ["garbage", Buffer.from([0xff, 0xfe, 0x01])],
     ["an enormous length", Buffer.from([0x7f, 0xff, 0xff, 0xff, 0x7b])],
@@ -242,24 +259,28 @@ describe("a session", () => {
           ? socket.write(writeError(facts, "error", "busy"))
           : send("b.mp4")(socket, command, count),
     });
+    const third = await peer({ ...file("c.mp4"), GET_VIDEO: send("c.mp4") });
     const broken = await peer({ START_RECORDING: say(writeError(facts, "error", "no camera")) });
     const hub = controller();
-    const ids = [first.port, second.port, broken.port].map((port) => hub.add({ host: "127.0.0.1", port }).id);
+    const ids = [first, second, third, broken].map(
+      ({ port }) => hub.add({ host: "127.0.0.1", port, name: port === third.port ? "right" : "left" }).id,
+    );
     const session = new MultiCamSession(hub, { folder, name: "walk 3", task: "gait" });
-    expect((await session.start({ delay: 5 })).map(({ ok }) => ok)).toEqual([true, true, false]);
-    expect(session.devices).toEqual(ids.slice(0, 2));
+    expect((await session.start({ delay: 5 })).map(({ ok }) => ok)).toEqual([true, true, true, false]);
+    expect(session.devices).toEqual(ids.slice(0, 3));
     await expect(session.start()).rejects.toMatchObject({ code: "refused" });
-    expect((await session.stop()).map(({ ok }) => ok)).toEqual([true, true]);
-    expect((await session.download()).map(({ ok }) => ok)).toEqual([true, false]);
+    expect((await session.stop()).map(({ ok }) => ok)).toEqual([true, true, true]);
+    expect((await session.download()).map(({ ok }) => ok)).toEqual([true, false, true]);
     expect((await session.download()).map(({ ok }) => ok)).toEqual([true]);
-    expect(readdirSync(session.folder).toSorted()).toEqual(["a.mp4", "b.mp4", "metadata.json"]);
+    expect(readdirSync(session.folder).toSorted()).toEqual(["a.mp4", "b.mp4", "c.mp4", "metadata.json"]);
     expect(JSON.parse(readFileSync(join(session.folder, "metadata.json"), "utf8"))).toEqual({
       session_name: "walk 3",
       collector_name: "Unknown",
       task: "gait",
       time_collected: `${new Date((session.at ?? 0) * 1000).toISOString().slice(0, -1)}+00:00`,
       local_timezone_offset: expect.stringMatching(/^[+-]\d\d:\d\d$/),
-      files: { [`127.0.0.1:${first.port}`]: "a.mp4", [`127.0.0.1:${second.port}`]: "b.mp4" },
+      // Two of one name are told apart by their ids.
+      files: { [`127.0.0.1:${first.port}`]: "a.mp4", [`127.0.0.1:${second.port}`]: "b.mp4", right: "c.mp4" },
     });
   });
 });

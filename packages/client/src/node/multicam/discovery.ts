@@ -32,6 +32,11 @@ export async function discoverDevices(
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => undefined);
   const over = new AbortController();
+  // Bound to an address, a socket gets no multicast.
+  const asked =
+    options.interface === undefined
+      ? {}
+      : { interface: interfaceAddress(options.interface), bind: "0.0.0.0" };
   // Options of multicast-dns below it, that are not in its types.
   const where: Partial<ServiceConfig> & {
     readonly socket: Socket;
@@ -39,10 +44,7 @@ export async function discoverDevices(
     bind?: string;
   } = {
     socket: createSocket({ type: "udp4", reuseAddr: true, recvBufferSize: receiveBufferBytes }),
-    // Bound to an address, a socket gets no multicast.
-    ...(options.interface === undefined
-      ? {}
-      : { interface: interfaceAddress(options.interface), bind: "0.0.0.0" }),
+    ...asked,
   };
   const bonjour = new Bonjour(where, (error: Error) => failed.reject(error));
   // biome-ignore lint/complexity/useLiteralKeys: private in its types; failures would end the process otherwise.

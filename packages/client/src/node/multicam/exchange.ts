@@ -46,7 +46,7 @@ export async function exchange(
     const deadline = performance.now() + seconds * 1000;
     for (;;) {
       const left = Math.max(0.001, (deadline - performance.now()) / 1000);
-      const chunk = await link.read(left, command.command);
+      const chunk = await link.read(left, command.command, seconds);
       if (chunk === undefined) {
         const text = decoder.rest();
         if (text === "") throw link.broken("closed the connection without an answer");

@@ -83,9 +83,10 @@ export class Link {
 
   /**
    * The next bytes, good until the next `read`; `undefined` when the device has closed.
+   * @param inAll what this wait is the rest of, for the message
    * @throws MultiCamError `timeout` after `seconds`, `unreachable`; the signal's reason
    */
-  async read(seconds: number, waitingFor: string): Promise<Uint8Array | undefined> {
+  async read(seconds: number, waitingFor: string, inAll = seconds): Promise<Uint8Array | undefined> {
     const filled = this.#filled;
     if (filled !== undefined) {
       this.#filled = undefined;
@@ -94,7 +95,7 @@ export class Link {
     }
     if (this.#ended) return undefined;
     try {
-      return await this.#wait(seconds, () => noAnswer(this.name, waitingFor, seconds));
+      return await this.#wait(seconds, () => noAnswer(this.name, waitingFor, inAll));
     } catch (error) {
       this.#signal?.throwIfAborted();
       if (error instanceof MultiCamError) throw error;

@@ -127,10 +127,16 @@ export class MultiCamSession {
       task: task ?? null,
       time_collected: at.toISOString().replace("Z", "+00:00"),
       local_timezone_offset: offsetOf(at),
-      files: Object.fromEntries(
-        [...this.#files].map(([id, file]) => [this.#controller.device(id).name, file]),
-      ),
+      files: this.#filesByName(),
     };
+  }
+
+  /** Devices of one name are told apart by their ids. */
+  #filesByName(): Record<string, string> {
+    const known = new Map(this.#controller.devices.map(({ id, name }) => [id, name]));
+    const named = [...this.#files].map(([id, file]) => ({ id, name: known.get(id) ?? id, file }));
+    const isOnly = (name: string): boolean => named.filter((one) => one.name === name).length === 1;
+    return Object.fromEntries(named.map(({ id, name, file }) => [isOnly(name) ? name : id, file]));
   }
 
   /** Writes `metadata.json`. */
