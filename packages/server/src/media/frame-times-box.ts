@@ -52,8 +52,11 @@ export function readFrameTimesBox(box: Box): { crc: number; frames: FrameTime[] 
   const frames: FrameTime[] = [];
   for (let at = 28; frames.length < count; at += entryBytes) {
     const flags = body[at + 8] ?? 0;
+    const capturedAtUs = Number(body.readBigUInt64BE(at));
+    // Of the year 2255: what lies behind it is no date.
+    if (capturedAtUs > Number.MAX_SAFE_INTEGER) throw malformed("a capture time beyond all dates", { at });
     frames.push({
-      capturedAtUs: Number(body.readBigUInt64BE(at)),
+      capturedAtUs,
       keyframe: (flags & 1) !== 0,
       discontinuity: (flags & 2) !== 0,
     });

@@ -38,6 +38,13 @@ async function timesOf(bytes: Buffer): Promise<RecordedFrameTime[]> {
   return times;
 }
 
+/** As it stands in the file. */
+function bytesOf(time: RecordedFrameTime | undefined): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64BE(BigInt(time?.capturedAtUs ?? 0));
+  return bytes;
+}
+
 async function save(bytes: Buffer): Promise<string> {
   const path = join(folder, "file.mp4");
   await writeFile(path, bytes);
@@ -258,6 +265,19 @@ describe("readFrameTimes", () => {
     const times = await timesOf(finished);
     expect(times.map((time) => time.discontinuity)).toEqual([false, false, false, true, false, false]);
     expect(times[2]).toMatchObject({ mediaTimeUs: 200_000, durationUs: 9_800_000 });
+  });
+
+  it("takes no time that is no date", async () => {
+    const { finished } = recordingOf(fragments);
+    const times = await timesOf(finished);
+    const forged = Buffer.from(finished);
+    const at = forged.indexOf(bytesOf(times[0]));
+    forged.fill(0xff, at, at + 8);
+    expect(at).toBeGreaterThan(0);
+    const read = (await timesOf(forged)).map(({ capturedAtUs }) => capturedAtUs);
+    // What else is in that fragment has none either.
+    expect(read.length).toBeGreaterThan(times.length / 2);
+    expect(times.map(({ capturedAtUs }) => capturedAtUs)).toEqual(expect.arrayContaining(read));
   });
 
   it("refuses a file that is not a recording", async () => {
