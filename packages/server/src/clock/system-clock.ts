@@ -15,7 +15,7 @@ const staleAfterUs = 100_000;
 const shortestBeatMs = 100;
 
 /** CLOCK_MONOTONIC in whole microseconds: the clock behind `process.hrtime` on Linux. */
-export function systemMonoUs(): number {
+function systemMonoUs(): number {
   return Math.floor(Number(process.hrtime.bigint()) / 1000);
 }
 

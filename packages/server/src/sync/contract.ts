@@ -5,7 +5,7 @@ import { z } from "zod";
  * schemas are how groups and sessions are kept in the database. Times: epoch microseconds by the hub's clock.
  */
 
-export const memberSchema = z.discriminatedUnion("kind", [
+const memberSchema = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("camera"), cameraId: z.string() }),
   z.object({
     kind: z.literal("multicam"),
@@ -27,7 +27,7 @@ const groupSchema = z.object({
 export type SyncGroup = Readonly<z.output<typeof groupSchema>>;
 
 /** `armed` waits for the common instant. */
-export const memberStates = ["pending", "armed", "recording", "completed", "failed"] as const;
+const memberStates = ["pending", "armed", "recording", "completed", "failed"] as const;
 
 const sessionMemberSchema = z.object({
   /** `camera0`, or `host:port` of a device. */
@@ -136,6 +136,8 @@ export interface MemberReport {
   /** How far its times may be off, beside the hub's own clock. */
   readonly uncertaintyMs: number | undefined;
   readonly declared: SessionMember["declared"];
+  /** Why its last recording ended, as its sidecar says. */
+  readonly endReason: string | undefined;
   /** What could not be checked, or went wrong. */
   readonly notes: readonly string[];
   /** For the plot, a bounded number: times between frames, and when after T0. */

@@ -9,7 +9,7 @@ import { type ClockState, stampOf } from "../clock/sync/state.ts";
 import type { ClockChange, SessionMember, SyncSession } from "./contract.ts";
 
 /** Changes up to this are left alone: servers that are asked again never answer quite the same. */
-export const followBeyondUs = 1000;
+const followBeyondUs = 1000;
 /** Of one session; a clock that is changed more often is no clock. */
 const maxChanges = 20;
 

@@ -20,6 +20,7 @@ const timeError = 5;
 
 type Adjtimex = (timex: Buffer) => number;
 
+/** `null` where there is no such function: looked for once. */
 let bound: Adjtimex | null | undefined;
 
 function throughLibc(): Adjtimex | null {
@@ -33,7 +34,7 @@ function throughLibc(): Adjtimex | null {
 
 /** `undefined` where the kernel cannot be asked. */
 export function readKernelClock(): KernelClock | undefined {
-  bound ??= throughLibc();
+  if (bound === undefined) bound = throughLibc();
   if (bound === null) return undefined;
   // `modes` 0: nothing is set.
   const timex = Buffer.alloc(layout.size);
