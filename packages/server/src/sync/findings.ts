@@ -22,7 +22,7 @@ export function judge(
   skewMs: number | undefined,
   toleranceMs: number,
 ): Finding[] {
-  const findings: Finding[] = [];
+  const findings: Finding[] = endings(session, members).map((text) => ({ bad: false, text }));
   for (const member of members) {
     const { key, startErrorMs, framesDropped, timeSource, uncertaintyMs: uncertainMs = 0 } = member;
     const { state, armedAtUs = 0 } = session.members.find((one) => one.key === key) ?? {};
@@ -89,6 +89,25 @@ export function judge(
   }
   findings.push(...clockFindings(session).map((text) => ({ bad: false, text })));
   return findings.toSorted((a, b) => Number(b.bad) - Number(a.bad));
+}
+
+/** Ends of recordings that nobody asked for. */
+const endWords: Readonly<Record<string, string>> = {
+  storage_critical: "the disk was nearly full. Make room before the next session",
+  camera_lost: "the camera did not come back",
+  shutdown: "the hub was stopped",
+};
+
+/** Whose recording ended before its time, those with one reason together. */
+function endings(session: SyncSession, members: readonly MemberReport[]): string[] {
+  return Object.entries(endWords).flatMap(([reason, words]) => {
+    const ended = members.filter((one) => one.endReason === reason && one.durationS !== undefined);
+    if (ended.length === 0) return [];
+    const lastedS = Math.min(...ended.map(({ durationS = 0 }) => durationS));
+    const of = session.durationS === undefined ? "" : ` of ${session.durationS.toFixed(1)} s`;
+    const who = ended.map(({ key }) => key).join(", ");
+    return [`${who} ended after ${lastedS.toFixed(1)} s${of}: ${words}`];
+  });
 }
 
 /** A camera in the dark gives half of the frames it promised, and lacks none of those it could make. */

@@ -54,6 +54,7 @@ export async function memberReport(
     ...whose,
     files: member.files,
     nominalIntervalMs: nominalMs,
+    endReason: entries.at(-1)?.endReason,
   };
   const figures = meter.figures(nominalMs === undefined ? undefined : nominalMs * 1000);
   const { firstFrameAtUs, lastFrameAtUs } = figures;
@@ -119,7 +120,10 @@ function untimed(
   entry: MediaEntry | undefined,
   member: SessionMember,
   nominalMs: number | undefined,
-): Omit<MemberReport, "key" | "name" | "kind" | "files" | "declared" | "nominalIntervalMs" | "notes"> {
+): Omit<
+  MemberReport,
+  "key" | "name" | "kind" | "files" | "declared" | "nominalIntervalMs" | "endReason" | "notes"
+> {
   return {
     timeSource: entry === undefined || member.declared === undefined ? "unknown" : "declared",
     firstFrameAtUs: undefined,

@@ -175,6 +175,26 @@ describe("a report", () => {
     expect(verdict).toBe("within_tolerance");
   });
 
+  it("says who ended before the time because the disk filled up, and after how long", async () => {
+    const times = { "camera0.mp4": from(0), "camera1.mp4": from(10_000, 29), "camera2.mp4": from(0, 600) };
+    const parts = files(times);
+    const reasons: Record<string, string> = { "camera2.mp4": "duration" };
+    const full: ReportParts = {
+      ...parts,
+      entry: (name) => ({ ...parts.entry(name), endReason: reasons[name] ?? "storage_critical" }),
+    };
+    const members = Object.keys(times).map((name) => member(name.slice(0, -4)));
+    const report = await buildReport(session(members, { durationS: 60 }), full);
+    expect(report.verdict).toBe("within_tolerance");
+    expect(report.findings[0]).toBe(
+      "camera0, camera1 ended after 2.9 s of 60.0 s: the disk was nearly full. Make room before the next session",
+    );
+    const one = await buildReport(session([member("camera0")]), full);
+    expect(one.findings).toEqual([
+      "camera0 ended after 3.0 s: the disk was nearly full. Make room before the next session",
+    ]);
+  });
+
   it("says that the clock was set back during the recording", async () => {
     const times = [...from(0, 10), ...from(500_000, 10)];
     const { members } = await buildReport(session([member("camera0")]), files({ "camera0.mp4": times }));

@@ -62,9 +62,17 @@ export function cannotStart(failed: readonly ArmedMember[], { name }: SyncSessio
   const [first] = failed;
   const code = first?.error instanceof OcelliError ? first.error.code : "device_failed";
   const reasons = failed.map(({ member }) => ({ member: member.key, reason: member.error ?? "failed" }));
-  const words = reasons.map(({ member, reason }) => `${member}: ${reason}`).join("; ");
-  return new OcelliError(code, `${name} cannot start together. ${words}`, {
+  // What keeps several of them is said once.
+  const alike = Map.groupBy(reasons, ({ member, reason }) => plainReason(member, reason));
+  const words = [...alike].map(([reason, of]) => `${of.map(({ member }) => member).join(", ")}: ${reason}`);
+  return new OcelliError(code, `${name} cannot start together. ${words.join("; ")}.`, {
     details: { members: reasons },
     cause: first?.error,
   });
+}
+
+/** Without its full stop, and without the camera's name before it, which stands there already. */
+function plainReason(member: string, reason: string): string {
+  const text = reason.startsWith(`${member}: `) ? reason.slice(member.length + 2) : reason;
+  return text.replace(/\.$/, "");
 }

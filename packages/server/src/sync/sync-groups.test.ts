@@ -60,6 +60,7 @@ let activeName: string | undefined;
 const recordings = {
   async start({ cameraId, startAtUs }: { cameraId: string; startAtUs?: number }) {
     await slow.get(cameraId);
+    if (broken.has("disk")) throw new OcelliError("storage_low", "Storage space is low.");
     if (broken.has(cameraId)) throw new OcelliError("camera_busy", `${cameraId} is held by zoom.`);
     calls.push(`start ${cameraId} at T0${(startAtUs ?? 0) - t0() >= 0 ? "+" : ""}${(startAtUs ?? 0) - t0()}`);
     return view(cameraId);
@@ -327,6 +328,16 @@ describe("a sync group", () => {
     // Nothing is in the way of the next try.
     broken.clear();
     expect((await groups.begin({ group: "lab" })).state).toBe("armed");
+  });
+
+  it("says once what keeps several members", async () => {
+    broken.add("disk").add("device");
+    const groups = open();
+    groups.create({ name: "lab", members: [camera("camera0"), camera("camera1"), device] });
+    await expect(groups.begin({ group: "lab" })).rejects.toMatchObject({
+      code: "storage_low",
+      message: `lab cannot start together. camera0, camera1: Storage space is low; 10.0.0.7:8080: The device did not answer.`,
+    });
   });
 
   it("starts those that can when asked to, and one that fails does not end the others", async () => {
