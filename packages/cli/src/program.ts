@@ -21,6 +21,7 @@ import { addToken } from "./commands/token.ts";
 import { addUsers } from "./commands/users.ts";
 import { exitCodeHelp, exitCodes, type Failure, failureOf, Interrupted } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
+import { harmlessLines } from "./words.ts";
 
 export const version = "0.1.0";
 
@@ -41,7 +42,9 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     if (error instanceof CommanderError && error.code === "commander.help") return exitCodes.usage;
     const failure = failureIn(error, io);
     const { code, message } = failure;
-    io.err(json ? `${JSON.stringify({ error: { code, message } })}\n` : `ocelli: ${message}\n`);
+    io.err(
+      json ? `${JSON.stringify({ error: { code, message } })}\n` : `ocelli: ${harmlessLines(message)}\n`,
+    );
     return failure.exitCode;
   }
 }

@@ -41,6 +41,11 @@ export function harmless(text: string): string {
   });
 }
 
+/** The same for a text of several lines. */
+export function harmlessLines(text: string): string {
+  return text.split("\n").map(harmless).join("\n");
+}
+
 /** `640x480 at 30 fps`; of streams nobody has looked at the rate (and the size) may not be known yet. */
 export function pictureText(resolution: string | null | undefined, fps: number | null | undefined): string {
   if (resolution === null || resolution === undefined) return "";

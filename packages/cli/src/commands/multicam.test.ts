@@ -78,6 +78,21 @@ describe("ocelli multicam", () => {
     expect(out).toBe(`127.0.0.1:${port}: error  Device not ready\n`);
   });
 
+  it("keeps what a device says from controlling the terminal, also in the error", async () => {
+    const rude = createServer((socket) => {
+      const message = "no \u001b]0;title\u0007\u001b[2J\rocelli: all is well";
+      socket.end(JSON.stringify({ status: "error", message }));
+    }).listen(0, "127.0.0.1");
+    await once(rude, "listening");
+    const bound = rude.address();
+    const port = typeof bound === "object" && bound !== null ? bound.port : 0;
+    const { code, err } = await ocelli("start", `127.0.0.1:${port}`);
+    expect(code).toBe(1);
+    expect(err).toContain("refused: no ");
+    expect(err.trimEnd()).not.toMatch(/\p{Cc}/u);
+    rude.close();
+  });
+
   it("tells of each device that failed by its name, in the order of the list", async () => {
     const list = join(folder, "half.txt");
     const silent = await PythonDevice.start(video, { id: "Silent", habits: ["garbage"] });
