@@ -1,17 +1,21 @@
 import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { withLength } from "@ocelli/protocol/multicam";
 import pino from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { FakeClock } from "../clock/fake-clock.ts";
-import type { Library } from "../library/contract.ts";
+import type { Library, Sidecar } from "../library/contract.ts";
 import { checkName } from "../library/names.ts";
 import { fileStem } from "./camera-member.ts";
 import type { SessionMember, SyncSession } from "./contract.ts";
-import { deviceDriver } from "./device-member.ts";
+import { type DeviceDriverOptions, deviceDriver } from "./device-member.ts";
 
 // What becomes of a device whose answers get lost; those that answer are tested with a running hub.
+
+const garbage = "\xff\xfe";
 
 let server: Server;
 let heard: string[];
@@ -47,8 +51,9 @@ beforeEach(async () => {
         void socket.write(JSON.stringify({ deviceId: "phone", status, timestamp: 1, ...more }));
       if (command === "START_RECORDING") {
         told = timestamp;
-        isArmed = answer === undefined || seemsIdle;
-        if (answer !== undefined) reply(answer, { message: "no" });
+        isArmed = answer === undefined || answer === garbage || seemsIdle;
+        if (answer === garbage) socket.write(answer, "latin1");
+        else if (answer !== undefined) reply(answer, { message: "no" });
         started.resolve();
       } else if (command === "STOP_RECORDING") {
         isArmed = false;
@@ -63,16 +68,7 @@ beforeEach(async () => {
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
   clock = new FakeClock();
-  driver = deviceDriver({
-    ...{ clock, folder: join(tmpdir(), "never-used"), library: {} as Library },
-    clockSync: {
-      state: {
-        ...{ synchronised: true, source: "kernel", offsetUs: 0, uncertaintyUs: 500 },
-        ...{ servers: [], measuredAtUs: 0, reason: undefined },
-      },
-    },
-    log: pino({ level: "silent" }),
-  });
+  driver = deviceDriver(options());
   const host = "127.0.0.1";
   member = {
     ...{ key: `${host}:${port}`, name: "phone", state: "pending", files: [] },
@@ -82,6 +78,17 @@ beforeEach(async () => {
 afterEach(async () => {
   await driver.close();
   server.close();
+});
+
+const options = (): DeviceDriverOptions => ({
+  ...{ clock, folder: join(tmpdir(), "never-used"), library: {} as Library },
+  clockSync: {
+    state: {
+      ...{ synchronised: true, source: "kernel", offsetUs: 0, uncertaintyUs: 500 },
+      ...{ servers: [], measuredAtUs: 0, reason: undefined },
+    },
+  },
+  log: pino({ level: "silent" }),
 });
 
 const session = (): SyncSession => ({
@@ -98,6 +105,14 @@ describe("a device that is to start", () => {
     await expect(arming).rejects.toMatchObject({ code: "device_unreachable" });
     // Others are let go as soon as this is known, not when the device has been heard of.
     expect(isArmed).toBe(true);
+    await stopped.promise;
+    expect(isArmed).toBe(false);
+  });
+
+  it("is stopped when its answer is garbage: it may have taken the start", async () => {
+    answer = garbage;
+    const arming = driver.arm(session(), member, new AbortController().signal);
+    await expect(arming).rejects.toMatchObject({ code: "device_failed" });
     await stopped.promise;
     expect(isArmed).toBe(false);
   });
@@ -151,6 +166,62 @@ describe("a device that says it is idle while it waits for its instant", () => {
     await driver.arm(session(), member, new AbortController().signal);
     expect(clock.pending).toBe(0);
   });
+});
+
+it("two devices that call themselves the same keep what they send apart", async () => {
+  const root = mkdtempSync(join(tmpdir(), "ocelli-device-member-"));
+  const taken: string[] = [];
+  const library = {
+    folder: () => root,
+    reserve: (_kind: string, stem: string, extension: string) => `${stem}-${taken.length}.${extension}`,
+    release: () => undefined,
+    async put({ filename }: Sidecar, { after }: { after?: Promise<unknown> } = {}) {
+      await after;
+      taken.push(filename);
+    },
+  } as unknown as Library;
+  const fetching = deviceDriver({ ...options(), library, folder: join(root, "in") });
+  const firstIsHere = Promise.withResolvers<void>();
+  const content = Buffer.alloc(1000, 7);
+  const servers = await Promise.all(
+    [Promise.resolve(), firstIsHere.promise].map(async (rest) => {
+      const one = createServer((socket) => {
+        socket.on("error", () => undefined);
+        socket.on("data", (chunk) => {
+          const { command } = JSON.parse(String(chunk)) as { command: string };
+          const said = { deviceId: "twin", timestamp: 1, isRecording: true, status: "recording" };
+          const file = { fileName: "scan.zip", fileSize: content.length };
+          if (command === "DEVICE_STATUS") socket.write(JSON.stringify(said));
+          else if (command === "STOP_RECORDING") {
+            socket.write(JSON.stringify({ ...said, ...file, status: "recording_stopped" }));
+          } else {
+            socket.write(withLength(JSON.stringify({ ...file, status: "ready" })));
+            socket.write(content.subarray(0, 500));
+            rest.then(() => socket.write(content.subarray(500)));
+          }
+        });
+      });
+      one.listen(0, "127.0.0.1");
+      await once(one, "listening");
+      return one;
+    }),
+  );
+  try {
+    const stops = servers.map((one) => {
+      const { port } = one.address() as AddressInfo;
+      const place = { kind: "multicam", host: "127.0.0.1", port } as const;
+      return fetching.stop(session(), { ...member, key: `127.0.0.1:${port}`, member: place });
+    });
+    expect(await stops[0]).toMatchObject({ state: "completed" });
+    firstIsHere.resolve();
+    expect(await stops[1]).toMatchObject({ state: "completed" });
+    expect(taken).toHaveLength(2);
+    for (const name of taken) expect(readFileSync(join(root, name)).equals(content)).toBe(true);
+  } finally {
+    await fetching.close();
+    for (const one of servers) one.close();
+    rmSync(root, { recursive: true, force: true });
+  }
 });
 
 it.each(["../..\\evil", "a..b", `x${"y".repeat(500)}`, "カメラ".repeat(100)])(

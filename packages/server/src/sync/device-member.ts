@@ -148,7 +148,8 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
     const { deviceId } = controller.device(id);
     const key = deviceId === undefined || isCameraName(deviceId) ? member.key : deviceId;
     const stem = fileStem(session, { key });
-    const folder = fetchFolder(options.folder, stem);
+    // By its address: of two devices that call themselves the same, one must not clear away what the other receives.
+    const folder = fetchFolder(options.folder, fileStem(session, member));
     const files: string[] = [];
     try {
       for (const file of await filesOf(id, stopped)) {
@@ -203,7 +204,9 @@ function settled<T>(result: DeviceResult<T> | undefined): T {
 
 /** The device said no; otherwise nobody knows whether it took the start. */
 function isRefusal(error: unknown): boolean {
-  return error instanceof OcelliError && error.cause instanceof MultiCamError && !error.cause.retryable;
+  return (
+    error instanceof OcelliError && error.cause instanceof MultiCamError && error.cause.status !== undefined
+  );
 }
 
 const codes: Partial<Record<MultiCamError["code"], ErrorCode>> = {
