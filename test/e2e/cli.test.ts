@@ -125,11 +125,19 @@ describe("ocelli", () => {
     const copy = join(folder, "copy.mp4");
     expect(
       JSON.parse(await done("--json", "files", "download", "recordings", "take one.mp4", "-o", copy)),
-    ).toEqual({
-      filename: "take one.mp4",
-      path: copy,
-    });
+    ).toEqual([{ filename: "take one.mp4", path: copy }]);
     expect(sha(copy)).toBe(sha(original));
+    const into = join(folder, "all of it");
+    const several = await ocelli([
+      ...["files", "download", "recordings", "take one", "none", "nor this", "take one.mp4", "-o", into],
+    ]);
+    const there = join(into, "take one.mp4");
+    expect(several).toMatchObject({ code: 5, out: `${there}\n${there}\n` });
+    expect(several.err).toMatch(/nor this[\s\S]*\nocelli: .*none/);
+    expect(sha(there)).toBe(sha(original));
+    rmSync(there);
+    expect(await done("files", "download", "recordings", "take one", "-o", into)).toBe(`${there}\n`);
+    rmSync(into, { recursive: true });
     const videos = readdirSync(folder).filter((name) => name !== "here.png");
     expect(videos.toSorted()).toEqual(["copy.mp4", "take one.mp4"]);
 

@@ -1,8 +1,11 @@
 /**
  * The results of a command that does the same with several things. People see each as it comes; JSON is one list at the
- * end, whether one was asked for or many. What fails does not hold up the others; the first failure is thrown last.
+ * end, whether one was asked for or many. What fails does not hold up the others; the first failure is thrown last, after
+ * the others were told.
  */
 import type { Output } from "./context.ts";
+import { failureOf } from "./exit-codes.ts";
+import { harmlessLines } from "./words.ts";
 
 export class Results<T> {
   readonly #output: Output;
@@ -23,7 +26,10 @@ export class Results<T> {
 
   /** One after the other. */
   async inTurn<S>(things: readonly S[], work: (thing: S) => Promise<T>): Promise<void> {
-    for (const thing of things) await this.#take(work(thing));
+    for (const thing of things) {
+      if (this.#output.io.signal.aborted && this.#failures.length > 0) break;
+      await this.#take(work(thing));
+    }
     this.#finish();
   }
 
@@ -41,6 +47,9 @@ export class Results<T> {
     if (this.#output.json && (this.#done.length > 0 || this.#failures.length === 0)) {
       this.#output.print(this.#done, () => "");
     }
-    if (this.#failures.length > 0) throw this.#failures[0];
+    if (this.#failures.length === 0) return;
+    const [, ...others] = new Set(this.#failures.map((one) => failureOf(one).message));
+    for (const other of others) this.#output.aside(harmlessLines(other));
+    throw this.#failures[0];
   }
 }

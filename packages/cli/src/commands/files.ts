@@ -1,5 +1,6 @@
 /** `ocelli files list | download | delete | export` */
 import { existsSync, statSync } from "node:fs";
+import { basename, join } from "node:path";
 import { downloadFile, partPath } from "@ocelli/client/node";
 import type { ResultOf } from "@ocelli/protocol/camera-service";
 import type { Command } from "commander";
@@ -43,12 +44,16 @@ export function addFiles(program: Command, io: Io): void {
 
   files
     .command("download")
-    .description("fetch a file")
+    .description("fetch files")
     .addArgument(kind("<kind>"))
-    .argument("<name>")
-    .option("-o, --output <path>", "where to; the file's own name in this folder otherwise")
-    .action((of: Kind, name: string, options: { output?: string }, command: Command) =>
-      withHub(command, io, (context) => download(of, name, options.output, context)),
+    .argument("<name...>")
+    .option("-o, --output <path>", "a folder, or, for one file, what to call it; this folder otherwise")
+    .action((of: Kind, names: string[], options: { output?: string }, command: Command) =>
+      withHub(command, io, async (context) => {
+        const results = new Results(context, ({ path }: Downloaded) => `${path}\n`);
+        const place = placeOf(options.output, names.length > 1);
+        await results.inTurn(names, (name) => download(of, name, place, context));
+      }),
     );
 
   files
@@ -106,12 +111,28 @@ async function list(of: Kind, options: ListOptions, { connection, camera, print 
   });
 }
 
+interface Downloaded {
+  readonly filename: string;
+  readonly path: string;
+}
+
+/** Where a file of that name goes. A path that is no folder yet is one when several files go there, or it ends so. */
+function placeOf(output: string | undefined, areSeveral: boolean): (filename: string) => string {
+  if (output === undefined) return basename;
+  const isFolder = areSeveral || output.endsWith("/") || isFolderAlready(output);
+  return isFolder ? (filename) => join(output, basename(filename)) : () => output;
+}
+
+function isFolderAlready(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
+
 async function download(
   of: Kind,
   name: string,
-  output: string | undefined,
-  { connection, target, print, note, io }: Context,
-): Promise<void> {
+  place: (filename: string) => string,
+  { connection, target, note, io }: Context,
+): Promise<Downloaded> {
   // Asked first, so that a name without its extension will do.
   const { filename } = await connection.call(
     of === "snapshots" ? "get_snapshot_info" : "get_recording_info",
@@ -120,7 +141,7 @@ async function download(
     },
   );
   const progress = new ProgressLine(io);
-  const to = output ?? filename.replace(/^.*\//, "");
+  const to = place(filename);
   const path = await downloadFile({
     baseUrl: target.baseUrl,
     kind: of === "snapshots" ? "snapshot" : "recording",
@@ -141,7 +162,7 @@ async function download(
       throw error;
     })
     .finally(() => progress.end());
-  print({ filename, path }, () => `${path}\n`);
+  return { filename, path };
 }
 
 /** What came before it ended is worth having. */

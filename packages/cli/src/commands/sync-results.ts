@@ -88,8 +88,9 @@ function reportText(report: Report, style: Style, html: string | undefined): str
   return `${facts}\n${rows}\n${found}${found === "" ? "" : "\n"}Page: ${page}\n`;
 }
 
-function verdictText({ verdict }: Report, style: Style): string {
+function verdictText({ verdict, session }: Report, style: Style): string {
   if (verdict === "within_tolerance") return style.good("in sync");
+  if (session.members.some(({ status }) => status === "failed")) return style.bad("a member failed");
   return verdict === "out_of_tolerance" ? style.bad("out of tolerance") : style.warn("not measured");
 }
 
@@ -114,7 +115,8 @@ function rateText(member: Report["members"][number]): string {
   const [gave, set] = [member.frame_interval_ms, member.nominal_interval_ms].map((interval) =>
     interval === null || interval === undefined ? "-" : String(Number((1000 / interval).toFixed(2))),
   );
-  return member.jitter_ms === null ? `- of ${set}` : `${gave} of ${set}`;
+  if (member.jitter_ms !== null) return `${gave} of ${set}`;
+  return set === "-" ? set : `- of ${set}`;
 }
 
 /** UTC, to the microsecond. */

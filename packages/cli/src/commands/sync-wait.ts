@@ -1,4 +1,5 @@
 /** Follows a sync session to its end: the countdown, the recording, the files; then prints the report. */
+import { ConnectionError } from "@ocelli/client";
 import type { ResultOf } from "@ocelli/protocol/camera-service";
 import type { Context } from "../context.ts";
 import { Interrupted } from "../exit-codes.ts";
@@ -29,7 +30,7 @@ export async function follow(begun: Session, context: Context): Promise<void> {
       session = sessions.find(({ session_id }) => session_id === begun.session_id);
     }
   } catch (error) {
-    if (!io.signal.aborted) throw error;
+    if (!io.signal.aborted) throw error instanceof ConnectionError ? lost(begun, error) : error;
     throw new Interrupted(
       `Interrupted. ${begun.name} goes on: \`ocelli sync stop ${begun.session_id}\` ends it.`,
     );
@@ -37,6 +38,15 @@ export async function follow(begun: Session, context: Context): Promise<void> {
     progress.end();
   }
   await printReport(begun.session_id, context);
+}
+
+/** The hub may be gone for good, or be back in a moment: it takes its sessions up again. */
+function lost({ name, session_id }: Session, { condition }: ConnectionError): ConnectionError {
+  return new ConnectionError(
+    `The connection to the hub was lost. ${name} goes on without it, and after a restart of the hub too: ` +
+      `\`ocelli sync sessions\` lists it, \`ocelli sync report ${session_id}\` shows what came of it.`,
+    { condition },
+  );
 }
 
 function draw(session: Session, hubNowUs: number, progress: ProgressLine): void {

@@ -75,6 +75,23 @@ describe("ocelli sync", () => {
     expect((await ocelli("sync", "delete", "lab")).out).toBe("lab deleted\n");
     expect((await ocelli("sync", "start", "lab")).code).toBe(5);
     expect((await ocelli("sync", "start", "x", "--at", "+1", "--delay", "1")).code).toBe(2);
+    expect(await ocelli("sync", "start", "x", "--at", "2026-01-31")).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('"2026-01-31" is no time. Write 2026-01-31T14:30:00'),
+    });
+  });
+
+  it("says what to do when the hub is lost while it waits", async () => {
+    await using other = await startHub({ env: virtualCameras({ count: 1, size: "320x240", fps: 10 }) });
+    const at = { ...env(), OCELLI_URL: other.url };
+    await start(["sync", "create", "lab", "camera100"], at).done;
+    const waiting = start(["sync", "start", "lab", "--delay", "1", "--wait"], at);
+    await until("the recording", () => waiting.io.text.err.includes("lab: recording"));
+    await other.end("SIGKILL");
+    expect(await waiting.done).toMatchObject({
+      code: 3,
+      err: expect.stringMatching(/lost\. lab goes on without it.*`ocelli sync report [\w-]{36}` shows/),
+    });
   });
 
   it("says that a device is in no allowed network", async () => {

@@ -103,7 +103,7 @@ export function addSync(program: Command, io: Io): void {
         print(list, () =>
           list.sessions.length === 0
             ? "No sessions yet.\n"
-            : table(["SESSION", "NAME", "START", "LENGTH", "STATUS", "MEMBERS"], list.sessions.map(row)),
+            : table(["SESSION", "NAME", "START", "PLANNED", "STATUS", "MEMBERS"], list.sessions.map(row)),
         );
       }),
     );
