@@ -1,15 +1,17 @@
 /**
- * `npm run soak`: a hub lives through clients, recordings, snapshots and viewers that come and go, and must not grow.
- * Between stretches of activity everybody leaves; then, after collections, its memory and what it holds open are
- * measured. Exit code 0: nothing grows by more than the noise of the first minute; 1: something does, or failed.
+ * `npm run soak`: a hub lives through clients, recordings, viewers, MultiCam controllers and sync sessions that come and
+ * go, and must not grow. Between stretches of activity everybody leaves; then nothing of them may be left, and after
+ * collections the hub's memory and what it holds open are measured. Exit code 0: nothing grows by more than the noise of the
+ * first minute; 1: something does, is left, or failed.
  */
 import { readdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { type RunningHub, startHub, until } from "../../test/harness/hub.ts";
-import { loadedHubEnv } from "../load/loaded-hub.ts";
-import { askProbe, probeArgs } from "../load/probed.ts";
+import { type RunningHub, until } from "../../test/harness/hub.ts";
+import { askProbe } from "../load/probed.ts";
 import { activities } from "./activities.ts";
+import { contentsOf, leftovers, processesOf } from "./leftovers.ts";
+import { Stage } from "./stage.ts";
 import { type Sample, trendOf } from "./trend.ts";
 
 const activeMs = 9000;
@@ -17,6 +19,8 @@ const mebibyte = 2 ** 20;
 /** The hub's code is compiled and its caches fill: not judged at all. */
 const warmUpStretches = 2;
 const firstMinuteS = 60;
+/** What was told to end may take so long for it: a device that is gone is looked for again. */
+const leaveMs = 30_000;
 
 /** What is watched, in which unit, and the noise granted in any case. */
 const watched = {
@@ -35,22 +39,15 @@ async function main(): Promise<number> {
     console.error("Usage: npm run soak -- [--minutes N]    N: 3 or more, default 10");
     return 2;
   }
-  await using hub = await startHub({
-    env: {
-      ...loadedHubEnv,
-      OCELLI_VIRTUAL_COUNT: "2",
-      OCELLI_VIRTUAL_SIZE: "320x240",
-      OCELLI_VIRTUAL_FPS: "15",
-      OCELLI_VIRTUAL_CODEC: "mjpeg",
-      OCELLI_CAPTURE_LINGER_SECONDS: "1",
-    },
-    nodeArgs: probeArgs,
-  });
+  await using stage = await Stage.open();
+  const { hub } = stage;
+  const before = contentsOf(hub.dataDir);
   const series: Record<Watched, Sample[]> = { heap: [], resident: [], handles: [], files: [] };
   const counts = new Map<string, number>();
   let startedAt = performance.now();
   for (let stretch = -warmUpStretches; ; stretch++) {
-    await beBusy(hub, counts);
+    await beBusy(stage, counts);
+    await nothingLeft(stage, before);
     const now = await measure(hub);
     if (stretch < 0) {
       startedAt = performance.now();
@@ -73,18 +70,26 @@ async function main(): Promise<number> {
       `${name}: ${trend.growth.toFixed(2)} ${unit} over the time after the first minute (${trend.perHour.toFixed(1)} an hour), noise ${trend.noise.toFixed(2)}: ${trend.grows ? "GROWS" : "steady"}`,
     );
   }
-  return grows ? 1 : 0;
+  const { code, signal } = await hub.end();
+  const processes = processesOf(hub.dataDir);
+  const isClean = code === 0 && processes.length === 0;
+  console.log(
+    isClean ? "nothing is left" : `the hub ended with ${code ?? signal}; left: ${JSON.stringify(processes)}`,
+  );
+  return grows || !isClean ? 1 : 0;
 }
 
 /** All activities side by side; returns when each has come to its end. */
-async function beBusy(hub: RunningHub, counts: Map<string, number>): Promise<void> {
-  await using admin = await hub.rpc();
+async function beBusy(stage: Stage, counts: Map<string, number>): Promise<void> {
+  await using admin = await stage.hub.rpc();
   const endsAt = performance.now() + activeMs;
   await Promise.all(
     activities.flatMap(({ name, atOnce, once }) =>
-      Array.from({ length: atOnce }, async () => {
+      Array.from({ length: atOnce }, async (_, turn) => {
         while (performance.now() < endsAt) {
-          await once(hub, admin);
+          await once(stage, admin, turn).catch((cause: unknown) => {
+            throw new Error(`one of the ${name} failed`, { cause });
+          });
           counts.set(name, (counts.get(name) ?? 0) + 1);
         }
       }),
@@ -92,21 +97,45 @@ async function beBusy(hub: RunningHub, counts: Map<string, number>): Promise<voi
   );
 }
 
+/** @throws Error that names what is */
+async function nothingLeft(stage: Stage, before: ReadonlySet<string>): Promise<void> {
+  await using admin = await stage.hub.rpc();
+  let left: readonly string[] = [];
+  try {
+    await until("nothing is left", async () => {
+      left = await leftovers(stage, before, admin);
+      return left.length === 0;
+    });
+  } catch (cause) {
+    throw new Error(`left behind: ${left.join(", ")}`, { cause });
+  }
+}
+
+let fewestHandles = Number.POSITIVE_INFINITY;
+
 async function measure(hub: RunningHub): Promise<Record<Watched, number>> {
-  // Captures linger a second, events are written a moment later.
-  await until("the captures end", () => hub.ffmpegs().length === 0);
   await until("the clients are gone", async () => {
     const { handles } = await askProbe(hub.process);
     return (handles.TCPSocketWrap ?? 0) === 0;
   });
+  // Events are written a moment later; who looks for a device that is gone gives it up after some tries.
   await sleep(500);
-  const { rss, heapUsed, external, handles } = await askProbe(hub.process);
-  return {
-    heap: (heapUsed + external) / mebibyte,
-    resident: rss / mebibyte,
-    handles: Object.values(handles).reduce((sum, count) => sum + count, 0),
-    files: readdirSync(`/proc/${hub.pid}/fd`).length,
-  };
+  const quietBy = performance.now() + leaveMs;
+  for (;;) {
+    const { rss, heapUsed, external, handles } = await askProbe(hub.process);
+    const count = Object.values(handles).reduce((sum, one) => sum + one, 0);
+    fewestHandles = Math.min(fewestHandles, count);
+    if (count > fewestHandles && performance.now() < quietBy) {
+      await sleep(500);
+      continue;
+    }
+    return {
+      heap: (heapUsed + external) / mebibyte,
+      resident: rss / mebibyte,
+      handles: count,
+      files: readdirSync(`/proc/${hub.pid}/fd`).length,
+    };
+  }
 }
 
 process.exit(await main());

@@ -9,6 +9,7 @@ of Amazon's description (begin, part, complete, abort, and the checksum of what 
   upload_receiver.py [--token T] [--key-id ID --secret S --session-token S --region R]
                      [--break N]    goes away in the middle of a file or part, N times
                      [--break-each N]  the same N times with each part
+                     [--break-every N] the same with the first of each N
                      [--stall]      reads the first half of a file and then nothing, until it is told {"go": true}
                      [--stall-part N]  the same with that part
                      [--etag md5|none|wrong|key]   key: not the MD5, as what is kept under a key of its own
@@ -23,6 +24,7 @@ Told {"forget": true} it knows no upload in parts any more. Writes one JSON obje
 import argparse
 import hashlib
 import hmac
+import itertools
 import json
 import os
 import sys
@@ -40,6 +42,7 @@ parser.add_argument("--session-token")
 parser.add_argument("--region", default="eu-central-1")
 parser.add_argument("--break", dest="breaks", type=int, default=0)
 parser.add_argument("--break-each", type=int, default=0)
+parser.add_argument("--break-every", type=int)
 parser.add_argument("--stall", action="store_true")
 parser.add_argument("--stall-part", type=int)
 parser.add_argument("--etag", choices=("md5", "none", "wrong", "key"), default="md5")
@@ -53,6 +56,7 @@ stored = {}
 begun = {}
 """Uploads in parts: {"path": ..., "parts": {number: (etag, md5, bytes, data)}} by id."""
 breaks_of = {}
+came = itertools.count()
 go = threading.Event()
 
 
@@ -166,6 +170,8 @@ class Storage(BaseHTTPRequestHandler):
         stalled = (options.stall or (number is not None and options.stall_part == number)) and not go.is_set()
         with lock:
             broken = options.breaks > 0 or breaks_of.setdefault(number, options.break_each) > 0
+            if options.break_every:
+                broken = next(came) % options.break_every == 0
             options.breaks -= options.breaks > 0
             breaks_of[number] = breaks_of.get(number, 0) - 1
         while taken < size:
