@@ -15,7 +15,6 @@ import { createRpcEndpoint, type RpcEndpoint, rpcSocketOptions } from "./api/rpc
 import { registerSyncRoutes } from "./api/sync/routes.ts";
 import { Upgrades } from "./api/upgrades.ts";
 import { AnonymousAccess } from "./auth/anonymous.ts";
-import { Networks } from "./auth/networks.ts";
 import type { CameraRegistry } from "./cameras/registry.ts";
 import type { RingBudget } from "./capture/ring-budget.ts";
 import type { ClockSync } from "./clock/sync/state.ts";
@@ -156,7 +155,6 @@ function rpcEndpoint(
     ...{ auth, accounts, logins, links, clients, version },
     onRequest: (method, outcome, seconds) => metrics.rpcRequest(method, outcome, seconds),
     storageReport: new StorageReport({ storage, library }),
-    deviceNetworks: new Networks(config.multicam.networks),
     configuration: () => effectiveSettings(config, given.origin),
     maxNewcomersPerAddress: config.connections.unauthenticatedPerAddress,
     limits: {

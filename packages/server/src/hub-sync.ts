@@ -1,3 +1,4 @@
+import { Networks } from "./auth/networks.ts";
 import type { HubContext } from "./hub-parts.ts";
 import type { Recording, RecordingParts } from "./hub-recording.ts";
 import { cameraDriver } from "./sync/camera-member.ts";
@@ -11,10 +12,11 @@ import { SyncGroups } from "./sync/sync-groups.ts";
 export type Sync = ReturnType<typeof startSync>;
 
 export function startSync(
-  { clock, log, bus, parts }: HubContext,
+  { config, clock, log, bus, parts }: HubContext,
   given: RecordingParts & Pick<Recording, "recordings">,
 ) {
   const { cameras, library, storage, clockSync, data, database, recordings } = given;
+  const deviceNetworks = new Networks(config.multicam.networks);
   const shared = {
     ...{ cameras, library, storage, bus, clock },
     folder: `${data.recordings}/.sync`,
@@ -26,7 +28,7 @@ export function startSync(
   parts.started("devices of sync groups", () => devices.close());
   const sync = new SyncGroups({
     store: syncStore(database),
-    ...{ cameras, clock, clockSync, bus, log: syncLog },
+    ...{ cameras, deviceNetworks, clock, clockSync, bus, log: syncLog },
     drivers: { camera: cameraDriver(recordings, library), multicam: devices },
   });
   parts.started("sync groups", () => sync.close());

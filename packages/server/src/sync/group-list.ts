@@ -17,6 +17,8 @@ export interface GroupListOptions {
   readonly store: Pick<SyncStore, "groups" | "putGroup">;
   readonly cameras: Pick<Cameras, "find">;
   readonly clock: Pick<Clock, "wallUs">;
+  /** Where devices may be. */
+  readonly deviceNetworks: { has(address: string): boolean };
 }
 
 const maxMembers = 64;
@@ -43,9 +45,13 @@ export class GroupList {
     });
   }
 
-  /** A group of this name is replaced. @throws OcelliError `invalid_params`, `camera_not_found` */
+  /**
+   * A group of this name is replaced.
+   * @throws OcelliError `invalid_params`, `camera_not_found`, `permission_denied` for a device in no allowed network
+   */
   create({ name, members, toleranceMs }: NewGroup): SyncGroup {
     const { store, clock, cameras } = this.#options;
+    for (const member of members) this.assertMayReach(member);
     const known = this.all().find((one) => one.name === name);
     const resolved = members.map(
       (member): SyncMember =>
@@ -61,6 +67,17 @@ export class GroupList {
     };
     store.putGroup(group);
     return group;
+  }
+
+  /** The settings may have changed since the group was made. @throws OcelliError `permission_denied` */
+  assertMayReach(member: SyncMember): void {
+    if (member.kind === "camera" || this.#options.deviceNetworks.has(member.host)) return;
+    const { host } = member;
+    throw new OcelliError(
+      "permission_denied",
+      `The hub may not speak with ${host}: it is in none of multicam.networks. Add its network there.`,
+      { details: { host } },
+    );
   }
 }
 

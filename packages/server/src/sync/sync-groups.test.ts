@@ -10,6 +10,7 @@ import type { MediaEntry } from "../library/contract.ts";
 import { openDatabase } from "../store/database.ts";
 import { cameraDriver } from "./camera-member.ts";
 import type { SyncSession } from "./contract.ts";
+import type { GroupListOptions } from "./group-list.ts";
 import type { MemberDriver } from "./members.ts";
 import { syncMigrations, syncStore } from "./store.ts";
 import { SyncGroups } from "./sync-groups.ts";
@@ -135,10 +136,13 @@ let clockSync: FakeClockSync;
 let begun = 0;
 const t0 = (): number => begun + 5e6;
 
+const allNetworks = { has: () => true };
+let deviceNetworks: GroupListOptions["deviceNetworks"];
+
 function open(database = openDatabase(":memory:", syncMigrations)): SyncGroups {
   const groups = new SyncGroups({
     store: syncStore(database),
-    cameras,
+    ...{ cameras, deviceNetworks },
     drivers: { camera: cameraDriver(recordings, library), multicam: remote },
     clock,
     clockSync,
@@ -155,6 +159,7 @@ beforeEach(() => {
   calls = [];
   broken = new Set();
   gone = new Set();
+  deviceNetworks = allNetworks;
   told = [];
   slow = new Map();
   kept = undefined;
@@ -357,6 +362,20 @@ describe("a sync group", () => {
     const ended = await groups.end(session.id);
     expect(ended.state).toBe("failed");
     expect(states(ended)).toEqual(["failed", "completed", "failed"]);
+  });
+
+  it("speaks with no device outside of the networks that are allowed, now or when the group was made", async () => {
+    const groups = open();
+    groups.create({ name: "lab", members: [camera("camera0"), device] });
+    deviceNetworks = { has: (address) => address !== device.host };
+    const since = open();
+    expect(() => since.create({ name: "other", members: [device] })).toThrow(
+      expect.objectContaining({ code: "permission_denied" }),
+    );
+    const before = openDatabase(":memory:", syncMigrations);
+    syncStore(before).putGroup(groups.group("lab"));
+    await expect(open(before).begin({ group: "lab" })).rejects.toMatchObject({ code: "permission_denied" });
+    expect(calls).not.toContain("device armed at T0+0");
   });
 
   it("takes a camera that is gone for a member that cannot take part", async () => {

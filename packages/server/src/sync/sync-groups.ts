@@ -15,7 +15,7 @@ import type { RecordingView } from "../events/catalogue.ts";
 import type { Log } from "../log/log.ts";
 import { outcomeOf } from "./camera-member.ts";
 import type { SessionMember, SyncGroup, SyncMember, SyncSession } from "./contract.ts";
-import { GroupList, type NewGroup } from "./group-list.ts";
+import { GroupList, type GroupListOptions, type NewGroup } from "./group-list.ts";
 import type { MemberChange, MemberDriver } from "./members.ts";
 import { follow, whileWaiting } from "./session-clock.ts";
 import {
@@ -35,6 +35,8 @@ export interface SyncGroupsOptions {
   readonly store: SyncStore;
   readonly cameras: Cameras;
   readonly drivers: Readonly<Record<SyncMember["kind"], MemberDriver>>;
+  /** Where devices may be. */
+  readonly deviceNetworks: GroupListOptions["deviceNetworks"];
   readonly clock: Clock;
   /** Made before: it knows of a step of the clock when this hears of it. */
   readonly clockSync: Pick<ClockSync, "state" | "onChange">;
@@ -98,7 +100,7 @@ export class SyncGroups {
     return this.#groups.find(key);
   }
 
-  /** A group of this name is replaced. @throws OcelliError `invalid_params`, `camera_not_found` */
+  /** A group of this name is replaced. @throws OcelliError `invalid_params`, `camera_not_found`, `permission_denied` */
   create(group: NewGroup): SyncGroup {
     return this.#groups.create(group);
   }
@@ -265,6 +267,7 @@ export class SyncGroups {
   async #arm(session: SyncSession, member: SessionMember, signal: AbortSignal): Promise<ArmedMember> {
     const driver = this.#driver(member);
     try {
+      this.#groups.assertMayReach(member.member);
       const change = await driver.arm(session, member, signal);
       const armed = { ...member, ...change, armedAtUs: this.#options.clock.wallUs() };
       this.#note(session.id, armed);

@@ -95,7 +95,7 @@ function servicesFor(identity: Identity, services: RpcServices): RpcServices {
   const cameras = limitedCameras(identity, services.cameras);
   const library = limitedLibrary(identity, services.library);
   // Each by name, so that the compiler asks about a service that is added.
-  const { sync, sessionFiles, deviceNetworks, clockSync } = services;
+  const { sync, sessionFiles, clockSync } = services;
   const { externalStreams, streamSearch, configuration, storageReport, accounts, logins } = services;
   const { auth, events, subscriptions, hub, heldStreams, views, clock, log, rateLimits } = services;
   return {
@@ -114,7 +114,7 @@ function servicesFor(identity: Identity, services: RpcServices): RpcServices {
       },
     },
     // For methods that are refused to the limited.
-    ...{ sync, sessionFiles, deviceNetworks, clockSync },
+    ...{ sync, sessionFiles, clockSync },
     ...{ externalStreams, streamSearch, configuration, accounts },
     // Seen through `eventViewOf` where events are told; called with ids from `cameras`; or of nothing that has cameras.
     ...{ events, subscriptions, heldStreams, views, storageReport, logins, auth, hub, clock, log },

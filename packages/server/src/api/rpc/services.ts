@@ -5,7 +5,6 @@ import type { Authenticator } from "../../auth/authenticator.ts";
 import type { RecordingControl, SnapshotControl } from "../../auth/limited-cameras.ts";
 import type { LibraryReader } from "../../auth/limited-media.ts";
 import type { Logins } from "../../auth/logins.ts";
-import type { Networks } from "../../auth/networks.ts";
 import type { LinkSigner } from "../../auth/signed-links.ts";
 import type { CameraSettingsService } from "../../cameras/camera-settings.ts";
 import type { Cameras } from "../../cameras/contract.ts";
@@ -70,8 +69,6 @@ export interface RpcServices {
     "groups" | "create" | "remove" | "begin" | "end" | "session" | "sessions" | "runningOf"
   >;
   readonly sessionFiles: Pick<SessionFiles, "report" | "align" | "remove">;
-  /** Where devices of sync groups may be. */
-  readonly deviceNetworks: Pick<Networks, "has">;
   readonly clockSync: Pick<ClockSync, "state">;
   readonly clock: Clock;
   readonly log: Log;

@@ -2,6 +2,7 @@
 import { OcelliError } from "@ocelli/protocol";
 import { isoOf, type ResultOf } from "@ocelli/protocol/camera-service";
 import type { MemberReport, SyncGroup, SyncMember, SyncReport, SyncSession } from "../../../sync/contract.ts";
+import { keyOf } from "../../../sync/session-state.ts";
 import type { MethodImplementation, MethodTable } from "./method.ts";
 
 const reportLinkS = 3600;
@@ -23,17 +24,10 @@ const getClockStatus: MethodImplementation<"get_clock_status"> = {
 
 const createSyncGroup: MethodImplementation<"create_sync_group"> = {
   lane: () => "sync",
-  run({ name, members, tolerance_ms }, _call, { sync, cameras, deviceNetworks }) {
+  run({ name, members, tolerance_ms }, _call, { sync }) {
     const chosen = members.map((member): SyncMember => {
-      if (typeof member === "string") return { kind: "camera", cameraId: cameras.find(member).id };
+      if (typeof member === "string") return { kind: "camera", cameraId: member };
       const { host, port = 8080, name: shown } = member;
-      if (!deviceNetworks.has(host)) {
-        throw new OcelliError(
-          "permission_denied",
-          `The hub may not speak with ${host}: it is in none of multicam.networks. Add its network there.`,
-          { details: { host } },
-        );
-      }
       return { kind: "multicam", host, port, ...(shown === undefined ? {} : { name: shown }) };
     });
     return groupObject(sync.create({ name, members: chosen, toleranceMs: tolerance_ms }));
@@ -144,7 +138,7 @@ function groupObject({
   return {
     group_id: id,
     name,
-    members: members.map((one) => (one.kind === "camera" ? one.cameraId : `${one.host}:${one.port}`)),
+    members: members.map(keyOf),
     tolerance_ms: toleranceMs ?? null,
     created_at: isoOf(createdAtUs),
   };

@@ -1,6 +1,5 @@
 /** Storage figures and retention in memory, for tests of the adapter. */
 import { OcelliError } from "@ocelli/protocol";
-import { Networks } from "../../../auth/networks.ts";
 import { effectiveSettings } from "../../../config/effective.ts";
 import { configSchema } from "../../../config/schema.ts";
 import type { ScopedPolicy } from "../../../library/retention-policy.ts";
@@ -24,7 +23,6 @@ export function fakeManagement(): Pick<
   | "views"
   | "sync"
   | "sessionFiles"
-  | "deviceNetworks"
   | "clockSync"
 > {
   const policies: ScopedPolicy[] = [];
@@ -83,7 +81,6 @@ export function fakeManagement(): Pick<
       runningOf: noSync,
     },
     sessionFiles: { report: noSync, align: noSync, remove: noSync },
-    deviceNetworks: new Networks(["127.0.0.0/8"]),
     clockSync: {
       state: {
         ...{ synchronised: true, source: "chrony", offsetUs: 0, uncertaintyUs: 900 },
