@@ -197,7 +197,7 @@ function statusText(status: StatusResponse, { clockOffset, roundTrip }: MultiCam
   const clock =
     clockOffset === undefined || roundTrip === undefined
       ? ""
-      : `clock ${(clockOffset * 1000).toFixed(0)} ms off, to ${(roundTrip * 500).toFixed(0)} ms`;
+      : `clock ${(clockOffset * 1000).toFixed(0)} ms off, give or take ${(roundTrip * 500).toFixed(0)} ms`;
   const battery = status.batteryLevel === undefined ? "" : `battery ${Math.round(status.batteryLevel)} %`;
   const { deviceType = "", message = "" } = status;
   return [status.status, deviceType, battery, clock, message].filter((one) => one !== "").join("  ");

@@ -90,8 +90,9 @@ function reportText(report: Report, style: Style, html: string | undefined): str
 
 function verdictText({ verdict, session }: Report, style: Style): string {
   if (verdict === "within_tolerance") return style.good("in sync");
-  if (session.members.some(({ status }) => status === "failed")) return style.bad("a member failed");
-  return verdict === "out_of_tolerance" ? style.bad("out of tolerance") : style.warn("not measured");
+  if (verdict === "not_measured") return style.warn("not measured");
+  const hasFailed = session.members.some(({ status }) => status === "failed");
+  return style.bad(hasFailed ? "a member failed" : "out of tolerance");
 }
 
 function memberRow(member: Report["members"][number]): string[] {

@@ -132,15 +132,15 @@ async function checkSpace(
     lowBytes: storage.lowMegabytes * mebibyte,
     criticalBytes: storage.criticalMegabytes * mebibyte,
   });
-  const free = `${gigabytes(freeBytes)} of ${gigabytes(totalBytes)} GB free`;
+  const free = `${sizeText(freeBytes)} of ${sizeText(totalBytes)} free`;
   const details = { folder, freeBytes, totalBytes, lowBytes: limits.low, criticalBytes: limits.critical };
   const fix = "Delete recordings (ocelli files delete), or put the data folder on a larger disk.";
-  const limit = gigabytes(limits.low);
+  const limit = sizeText(limits.low);
   const finding =
     freeBytes < limits.low
-      ? problem(check, `${free}: no recording starts below ${limit} GB.`, fix, details)
+      ? problem(check, `${free}: no recording starts below ${limit}.`, fix, details)
       : freeBytes < limits.low * 2
-        ? warning(check, `${free}: recordings are refused below ${limit} GB.`, fix, details)
+        ? warning(check, `${free}: recordings are refused below ${limit}.`, fix, details)
         : ok(check, free, details);
   return { finding, freeBytes };
 }
@@ -207,6 +207,7 @@ async function measureSpeed(folder: string, clock: Clock, signal: AbortSignal): 
   }
 }
 
-function gigabytes(bytes: number): string {
-  return (bytes / 1e9).toFixed(1);
+/** Small cards are told in MB: a tenth of a GB is a lot of them. */
+function sizeText(bytes: number): string {
+  return bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 }

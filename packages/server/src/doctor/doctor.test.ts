@@ -227,7 +227,10 @@ describe("the data folder", () => {
     expect((await checkDataFolder(context(disk)))[1]?.status).toBe("warning");
     writeFileSync(join(disk, "more"), Buffer.alloc(3_000_000));
     const findings = await checkDataFolder(context(disk));
-    expect(findings[1]?.status).toBe("problem");
+    expect(findings[1]).toMatchObject({
+      status: "problem",
+      message: expect.stringMatching(/^\d MB of 21 MB free: no recording starts below 2 MB\.$/),
+    });
     expect(findings).toHaveLength(2);
   });
 });

@@ -97,7 +97,11 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
       } catch (error) {
         log.warn({ err: error, member: member.key }, "a device could not be stopped");
         void standDown(session, id, true);
-        return { state: "failed", error: messageOf(asOcelliError(error)), declared };
+        return {
+          state: "failed",
+          error: stillThere("It did not end its recording", error, member),
+          declared,
+        };
       }
     },
 
@@ -169,7 +173,7 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
       log.warn({ err: error, member: member.key, folder }, "a file of a device could not be fetched");
       // Unless something came in.
       await rmdir(folder).catch(() => undefined);
-      return { state: "failed", error: messageOf(asOcelliError(error)), files };
+      return { state: "failed", error: stillThere("Its file could not be fetched", error, member), files };
     }
   }
 
@@ -194,6 +198,12 @@ function segmentsBefore(fileName = ""): string[] {
 /** Its files would be taken for those of the hub's own camera, by its keys and its own controllers too. */
 function isCameraName(deviceId: string): boolean {
   return /^camera\d+$/i.test(deviceId.trim());
+}
+
+/** What happened, and how people may still get what the device recorded. */
+function stillThere(what: string, error: unknown, { key }: Pick<SessionMember, "key">): string {
+  const fetch = `What it recorded may still be on it: \`ocelli multicam download ${key}\` fetches it.`;
+  return `${what}. ${messageOf(asOcelliError(error)).replace(/[.]?$/, ".")} ${fetch}`;
 }
 
 function settled<T>(result: DeviceResult<T> | undefined): T {

@@ -47,6 +47,20 @@ describe("the page of a report", () => {
     expect(text).toContain("2023-11-14 22:13:20.000000");
   });
 
+  it("tells a member that failed from starts that are too far apart", () => {
+    const { session, ...rest } = report([member("camera0")], { verdict: "out_of_tolerance" });
+    const phone = {
+      ...{ key: "10.0.0.7:8080", name: "phone", files: [] },
+      state: "failed",
+      member: { kind: "multicam", host: "10.0.0.7", port: 8080 },
+    } as const;
+    const verdictOf = (members: typeof session.members): string | undefined =>
+      /<p class="verdict bad">(.*?)<\/p>/.exec(
+        reportPage({ ...rest, session: { ...session, members } }),
+      )?.[1];
+    expect([verdictOf([]), verdictOf([phone])]).toEqual(["Out of tolerance", "A member failed"]);
+  });
+
   it("shows nothing of another's making as markup", () => {
     const nasty = "<img src=x onerror=alert(1)>\"'&";
     const html = reportPage(

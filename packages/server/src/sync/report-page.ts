@@ -9,7 +9,8 @@ const verdicts: Readonly<Record<SyncReport["verdict"], { readonly text: string; 
 
 export function reportPage(report: SyncReport): string {
   const { session, members, findings } = report;
-  const verdict = verdicts[report.verdict];
+  const hasFailed = session.members.some(({ state }) => state === "failed");
+  const { text, tone } = verdicts[report.verdict];
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -19,7 +20,7 @@ export function reportPage(report: SyncReport): string {
 <main>
 <header>
 <h1>${asHtml(session.name)}</h1>
-<p class="verdict ${verdict.tone}">${verdict.text}</p>
+<p class="verdict ${tone}">${tone === "bad" && hasFailed ? "A member failed" : text}</p>
 </header>
 <dl>
 ${fact("Common start (T0), UTC", iso(session.startAtUs).replace(" UTC", ""))}
