@@ -84,6 +84,8 @@ export const syncReportSchema = z.looseObject({
       time_source: z.enum(["kernel", "arrival", "file", "declared", "unknown"]),
       first_frame_at_us: count.nullable(),
       start_error_ms: millis,
+      /** How far the times of its stream were moved after that frame. */
+      moved_ms: millis,
       /** As the camera really gave them, holes left out. */
       frame_interval_ms: millis,
       /** What the camera was set to. */

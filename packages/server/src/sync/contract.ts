@@ -114,6 +114,8 @@ export interface MemberReport {
   readonly firstFrameAtUs: number | undefined;
   /** First frame after T0. */
   readonly startErrorMs: number | undefined;
+  /** How far its times were moved after that frame; negative where it was captured so much sooner than it says. */
+  readonly movedMs: number | undefined;
   /** From frame to frame as the camera really gave them, holes left out; the nominal one where nothing was measured. */
   readonly frameIntervalMs: number | undefined;
   /** What the camera was set to. */

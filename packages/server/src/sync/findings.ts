@@ -7,6 +7,8 @@ import { clockFindings } from "./session-clock.ts";
 const earlyEndMs = 500;
 /** Devices are told to stop when the session is over, which takes them some time. */
 const otherLengthS = 1;
+/** Less is what jitter does to any stream. */
+const movedBeyondMs = 5;
 /** A camera whose rate is further from what it was set to than this share is told of. */
 const otherRate = 0.02;
 
@@ -50,6 +52,13 @@ export function judge(
       findings.push({
         bad: true,
         text: `${key} began ${ms(startErrorMs)} after the common instant; ${ms(toleranceMs)} are allowed`,
+      });
+    }
+    const { movedMs = 0 } = member;
+    if (Math.abs(movedMs) > movedBeyondMs) {
+      findings.push({
+        bad: Math.abs(movedMs) > toleranceMs,
+        text: `${key}: the times of its stream moved by ${ms(Math.abs(movedMs))} while it was recorded, as after a stall of machine or network: its first frame was captured up to that much ${movedMs < 0 ? "sooner" : "later"} than told`,
       });
     }
     if (member.kind === "multicam" && startErrorMs !== undefined) {

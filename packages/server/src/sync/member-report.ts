@@ -7,6 +7,7 @@ import { deviceClock } from "./device-clock.ts";
 import { inHubTime } from "./hub-times.ts";
 import { type FrameFigures, FrameMeter } from "./measure.ts";
 import type { StampedFrame } from "./one-clock.ts";
+import { Settling } from "./settling.ts";
 
 export interface MemberParts {
   /** Of the library. @throws OcelliError `file_not_found` */
@@ -28,6 +29,7 @@ export async function memberReport(
   const notes: string[] = member.error === undefined ? [] : [member.error];
   const entries: MediaEntry[] = [];
   const meter = new FrameMeter();
+  const settling = new Settling();
   const whose = { kind: member.member.kind, declared: member.declared };
   const clock = deviceClock(whose);
   const framesOf = inHubTime(whose, parts.frames);
@@ -39,7 +41,10 @@ export async function memberReport(
       entries.push(entry);
       if (isEnclosure(file))
         throw new OcelliError("unsupported", `${file} is no video: it is kept as it came.`);
-      for await (const { capturedAtUs } of framesOf(entry)) meter.add(capturedAtUs);
+      for await (const frame of framesOf(entry)) {
+        meter.add(frame.capturedAtUs);
+        if (entries.length === 1) settling.add(frame);
+      }
     } catch (error) {
       parts.signal?.throwIfAborted();
       timed = false;
@@ -63,7 +68,8 @@ export async function memberReport(
   }
   if (figures.stepsBack > 0) {
     const older = figures.stepsBack === 1 ? "1 frame is older" : `${figures.stepsBack} frames are older`;
-    notes.push(`${older} than the one before it: the clock was set back`);
+    const why = settling.movedUs < 0 ? "the times of its stream settled" : "the clock was set back";
+    notes.push(`${older} than the one before it: ${why}`);
   }
   const startErrorMs = (firstFrameAtUs - session.startAtUs) / 1000;
   const frameIntervalMs = msOf(figures.intervalUs) ?? nominalMs;
@@ -72,6 +78,7 @@ export async function memberReport(
     timeSource: clock === undefined ? entry.timeSource : "file",
     firstFrameAtUs,
     startErrorMs,
+    movedMs: settling.movedUs / 1000,
     frameIntervalMs,
     framesExpected: fittingBefore(startErrorMs, frameIntervalMs) + figures.frames + figures.missing,
     framesReceived: figures.frames,
@@ -128,6 +135,7 @@ function untimed(
     timeSource: entry === undefined || member.declared === undefined ? "unknown" : "declared",
     firstFrameAtUs: undefined,
     startErrorMs: undefined,
+    movedMs: undefined,
     frameIntervalMs: nominalMs,
     framesExpected:
       nominalMs === undefined || entry?.durationS === undefined

@@ -202,6 +202,32 @@ describe("a report", () => {
     expect(members[0]).toMatchObject({ framesReceived: 20, frameIntervalMs: 100 });
   });
 
+  it("does not call in sync a camera whose times were put right after its first frame", async () => {
+    const told = async (movedUs: number) => {
+      const parts = files({ "camera0.mp4": from(5000) });
+      async function* frames(path: string) {
+        let i = 0;
+        for await (const { capturedAtUs, mediaTimeUs } of parts.frames(path)) {
+          yield { mediaTimeUs, capturedAtUs: capturedAtUs + (i++ < 15 ? 0 : movedUs) };
+        }
+      }
+      return buildReport(session([member("camera0")], { toleranceMs: 100 }), { ...parts, frames });
+    };
+    const far = await told(-150_000);
+    expect([far.verdict, far.members[0]?.notes]).toEqual([
+      "out_of_tolerance",
+      ["1 frame is older than the one before it: the times of its stream settled"],
+    ]);
+    expect(far.findings).toEqual([
+      "camera0: the times of its stream moved by 150.0 ms while it was recorded, as after a stall of machine or network: its first frame was captured up to that much sooner than told",
+    ]);
+    expect(await told(-50_000)).toMatchObject({
+      verdict: "within_tolerance",
+      findings: [expect.stringContaining("moved by 50.0 ms")],
+    });
+    expect((await told(-4000)).findings).toEqual([]);
+  });
+
   it("tells what a device declared apart from what was measured", async () => {
     const device = member("10.0.0.7:8080", {
       member: { kind: "multicam", host: "10.0.0.7", port: 8080 },

@@ -192,6 +192,7 @@ function memberObject(member: MemberReport): MemberObject {
     time_source: member.timeSource,
     first_frame_at_us: member.firstFrameAtUs ?? null,
     start_error_ms: member.startErrorMs ?? null,
+    moved_ms: member.movedMs ?? null,
     frame_interval_ms: member.frameIntervalMs ?? null,
     nominal_interval_ms: member.nominalIntervalMs ?? null,
     frames_expected: member.framesExpected ?? null,
