@@ -21,10 +21,15 @@ function clockText(clock: ResultOf<"get_clock_status">): string {
   const { synchronised, source, offset_ms, uncertainty_ms, servers, measured_at, reason } = clock;
   return factLines([
     ["Clock", synchronised ? `synchronised (${source})` : "not synchronised"],
-    ["Offset", synchronised || offset_ms !== 0 ? `${millisText(offset_ms)} from true time` : undefined],
+    ["Offset", synchronised || offset_ms !== 0 ? offsetText(offset_ms) : undefined],
     ["Within", uncertainty_ms === null ? undefined : millisText(uncertainty_ms)],
     ["Servers", servers.length === 0 ? undefined : servers.join(", ")],
     ["Looked at", timeText(measured_at)],
     ["Why", reason ?? undefined],
   ]);
+}
+
+/** True time is the hub's and this. */
+function offsetText(offsetMs: number): string {
+  return `${millisText(Math.abs(offsetMs))} ${offsetMs < 0 ? "ahead of" : "behind"} true time`;
 }

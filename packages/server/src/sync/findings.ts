@@ -1,10 +1,12 @@
 /** What is to be said of a session in words: what is bad is out of tolerance, the rest is good to know. Pure. */
 import type { MemberReport, SyncSession } from "./contract.ts";
 import { deviceClock } from "./device-clock.ts";
-import { clockFindings } from "./session-clock.ts";
+import { clockFindings, trueStartUs } from "./session-clock.ts";
 
 /** Members stopped by hand end not quite together. */
 const earlyEndMs = 500;
+/** The hub's clock is told to be off beyond this, where that is sure. */
+const wrongClockMs = 1;
 /** Devices are told to stop when the session is over, which takes them some time. */
 const otherLengthS = 1;
 /** Less is what jitter does to any stream. */
@@ -96,8 +98,22 @@ export function judge(
       text: "the hub's clock was not synchronised: times compare within this hub, not with those of others",
     });
   }
+  const wrong = wrongClockText(session);
+  if (wrong !== undefined) findings.push({ bad: false, text: wrong });
   findings.push(...clockFindings(session).map((text) => ({ bad: false, text })));
   return findings.toSorted((a, b) => Number(b.bad) - Number(a.bad));
+}
+
+/** T0 is reckoned with it; the times in the files are not. */
+function wrongClockText(session: SyncSession): string | undefined {
+  const { synchronised, offsetUs, uncertaintyUs = 0 } = session.clock;
+  const offMs = Math.abs(offsetUs) / 1000;
+  if (!synchronised || offMs <= wrongClockMs || offMs <= uncertaintyUs / 1000) return undefined;
+  const at = new Date(trueStartUs(session) / 1000).toISOString();
+  return (
+    `the hub's clock was ${ms(offMs)} ${offsetUs < 0 ? "ahead of" : "behind"} true time, which T0 was reckoned with (${at}): ` +
+    "the times here and in the files are of that clock"
+  );
 }
 
 /** Ends of recordings that nobody asked for. */

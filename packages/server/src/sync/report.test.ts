@@ -327,6 +327,22 @@ describe("a report", () => {
     );
   });
 
+  it.each([
+    [799_500, 1977, /^the hub's clock was 799\.5 ms behind true time, .* \(2023-11-14T22:13:20\.799Z\)/],
+    [-2_500, 100, /^the hub's clock was 2\.5 ms ahead of true time/],
+    [2_500, 3000, /^$/],
+    [900, 10, /^$/],
+  ])(
+    "says so when the times are of a clock that was known to be off by %i us",
+    async (offsetUs, uncertaintyUs, said) => {
+      const clock = { synchronised: true, source: "sntp", offsetUs, uncertaintyUs } as const;
+      const parts = files({ "camera0.mp4": from(0), "camera1.mp4": from(0) });
+      const report = await buildReport(session([member("camera0"), member("camera1")], { clock }), parts);
+      expect(report.findings.join("; ")).toMatch(said);
+      expect(report.verdict).toBe("within_tolerance");
+    },
+  );
+
   it("says that an unsynchronised clock compares within the hub only", async () => {
     const clock = { synchronised: false, source: "none", offsetUs: 0 } as const;
     const report = await buildReport(
