@@ -1,5 +1,6 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { setImmediate as turn } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { FakeClock } from "../fake-clock.ts";
 import { SystemClock } from "../system-clock.ts";
@@ -99,6 +100,44 @@ describe("the state of the clock", () => {
     socket.close();
     real.close();
   });
+});
+
+it("is asked for again soon where nobody answered at the start, and told once why not", async () => {
+  const clock = new FakeClock();
+  const socket = createSocket("udp4");
+  let asked = 0;
+  socket.on("message", (question, from) => {
+    if (++asked < 3) return;
+    const answer = Buffer.alloc(48);
+    answer[0] = 0x1c;
+    answer[1] = 1;
+    question.copy(answer, 24, 40, 48);
+    answer.writeUInt32BE(Math.floor(clock.wallUs() / 1e6) + 2_208_988_800, 40);
+    socket.send(answer, from.port, from.address);
+  });
+  socket.bind(0, "127.0.0.1");
+  await once(socket, "listening");
+  const errors: unknown[] = [];
+  const sync = new SystemClockSync({
+    ...{ clock, servers: [{ host: "127.0.0.1", port: socket.address().port }], intervalMs: 86_400_000 },
+    ...{ sntp: { samples: 1, timeoutMs: 5000 }, readKernel: () => adrift },
+    onError: (error) => errors.push(error),
+  });
+  void sync.refresh();
+  for (const count of [1, 2]) {
+    await expect.poll(() => asked).toBe(count);
+    clock.advance(5000);
+    await turn();
+    expect(sync.state.reason).toContain("no answer");
+    clock.advance(54_000);
+    await turn();
+    expect(asked).toBe(count);
+    clock.advance(1000);
+  }
+  await expect.poll(() => sync.state.synchronised).toBe(true);
+  expect(errors).toHaveLength(1);
+  sync.close();
+  socket.close();
 });
 
 it("is measured again when the clock is set between two answers", async () => {

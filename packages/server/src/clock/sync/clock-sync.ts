@@ -19,6 +19,7 @@ export interface ClockSyncOptions {
   readonly readKernel?: typeof readKernelClock;
   /** Whether the kernel's word counts where no server has answered. Default true. */
   readonly trustKernel?: boolean;
+  /** Told once of what keeps happening. */
   readonly onError?: (error: unknown) => void;
 }
 
@@ -26,6 +27,8 @@ type Measured = NtpMeasurement & { readonly atMonoUs: number };
 
 /** By so much a clock that nobody steers may drift: more than any quartz of a computer does. */
 const driftPpm = 100;
+/** While there is no measurement to go by, servers are asked so often: the network may come up after the hub. */
+const againMs = 60_000;
 
 export class SystemClockSync implements ClockSync {
   readonly #options: ClockSyncOptions;
@@ -34,6 +37,7 @@ export class SystemClockSync implements ClockSync {
   readonly #stops: (() => void)[];
   #measured: Measured | undefined;
   #failure: string | undefined;
+  #askedAtMonoUs = Number.NEGATIVE_INFINITY;
   /** How often the clock was set. */
   #steps = 0;
   #state: ClockState;
@@ -45,8 +49,11 @@ export class SystemClockSync implements ClockSync {
     this.#state = this.#judge();
     this.#stops = [
       clock.every(intervalMs, () => void this.refresh()),
-      // The uncertainty grows, and a daemon may begin or cease to steer.
-      clock.every(10_000, () => this.#tell()),
+      clock.every(10_000, () => {
+        // The uncertainty grows, and a daemon may begin or cease to steer.
+        this.#tell();
+        if (this.#asksAgain()) void this.refresh();
+      }),
       clock.onStep((stepUs) => {
         this.#steps++;
         // True time did not jump: the offset did, by as much.
@@ -84,16 +91,23 @@ export class SystemClockSync implements ClockSync {
   async #measure(): Promise<ClockState> {
     const { servers, onError } = this.#options;
     if (servers.length > 0 && !this.#closing.signal.aborted) {
+      this.#askedAtMonoUs = this.#options.clock.monoUs();
       try {
         this.#measured = await this.#measureBetweenSteps();
         this.#failure = undefined;
       } catch (error) {
         if (this.#closing.signal.aborted) return this.#state;
+        const known = this.#failure;
         this.#failure = messageOf(error);
-        onError?.(error);
+        if (this.#failure !== known) onError?.(error);
       }
     }
     return this.#tell();
+  }
+
+  #asksAgain(): boolean {
+    const waitedUs = this.#options.clock.monoUs() - this.#askedAtMonoUs;
+    return this.#failure !== undefined && this.#bySntp() === undefined && waitedUs >= againMs * 1000;
   }
 
   /** Answers from before and after a step of the clock do not go together. */
