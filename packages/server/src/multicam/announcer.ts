@@ -45,6 +45,11 @@ const [longTtl, shortTtl] = [4500, 120];
 const [probes, probeEveryMs] = [3, 250];
 /** Announcements: the second after a second, each further one after three times as long, up to an hour. */
 const [firstPauseMs, pauseFactor, longestPauseMs] = [1000, 3, 3_600_000];
+/**
+ * All in the network hear an answer: the same one is not given again so soon, whoever asks, except to who asks whether a
+ * name is free (RFC 6762, section 6). Otherwise one packet of questions would make hundreds of answers.
+ */
+const [quietMs, quietForProbesMs] = [1000, 250];
 /** A goodbye that the network does not take is not waited for longer. */
 const goodbyeMs = 1000;
 
@@ -53,6 +58,8 @@ export class Announcer {
   readonly #mdns: MulticastDNS;
   readonly #records: readonly DnsRecord[];
   readonly #neighbours = new BlockList();
+  /** When each question was answered last, or will be; monotonic microseconds. */
+  readonly #answeredMonoUs = new Map<string, number>();
   #cancel = (): void => undefined;
   /** Names are known to be free. */
   #announced = false;
@@ -115,7 +122,7 @@ export class Announcer {
 
   #answer(name: string, type: string): void {
     const answers = this.#of(name, type);
-    if (answers.length === 0) return;
+    if (answers.length === 0 || this.#isAnswered(name, type)) return;
     // What would be asked for next comes along.
     const instances = answers.flatMap((answer) =>
       answer.type === "PTR" ? [...this.#of(answer.data, "SRV"), ...this.#of(answer.data, "TXT")] : [],
@@ -127,6 +134,16 @@ export class Announcer {
     // Other machines answer that, too: not all at once (RFC 6762, section 6).
     if (instances.length === 0) respond();
     else this.#options.clock.after(20 + Math.random() * 100, respond);
+  }
+
+  /** Only asked of what is here, so that little is kept. */
+  #isAnswered(name: string, type: string): boolean {
+    const question = `${name.toLowerCase()} ${type}`;
+    const nowUs = this.#options.clock.monoUs();
+    const beforeUs = this.#answeredMonoUs.get(question) ?? Number.NEGATIVE_INFINITY;
+    const isAnswered = nowUs - beforeUs < (type === "ANY" ? quietForProbesMs : quietMs) * 1000;
+    if (!isAnswered) this.#answeredMonoUs.set(question, nowUs);
+    return isAnswered;
   }
 
   #of(name: string, type: string): DnsRecord[] {
