@@ -131,6 +131,10 @@ describe("one command", () => {
   ])("survives %s", async (_what, bytes) => {
     const { hub, id } = await one({ DEVICE_STATUS: (socket) => socket.write(bytes) });
     await expect(hub.status(id)).rejects.toMatchObject({ code: "malformed" });
+    expect(hub.device(id)).toMatchObject({
+      reachable: false,
+      lastError: expect.stringContaining("answered"),
+    });
   });
 
   it("survives a device that never stops talking", async () => {
@@ -143,6 +147,17 @@ describe("one command", () => {
       },
     });
     await expect(hub.status(id)).rejects.toMatchObject({ code: "malformed" });
+  });
+
+  it("says nothing of a device when it is closed itself", async () => {
+    const asked = Promise.withResolvers<void>();
+    const { hub, id } = await one({ DEVICE_STATUS: () => asked.resolve() });
+    const status = hub.status(id);
+    status.catch(() => undefined);
+    await asked.promise;
+    await hub.close();
+    await expect(status).rejects.toThrow("closed");
+    expect(hub.device(id).lastError).toBeUndefined();
   });
 
   it("can be given up", async () => {

@@ -75,18 +75,20 @@ export class Conversation {
       return readStatus(device, exchanged);
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
-      throw new MultiCamError("malformed", `${nameOfDevice(device)} answered with something else: ${why}`, {
-        cause,
-      });
+      const words = `${nameOfDevice(device)} answered with something else: ${why}`;
+      const error = new MultiCamError("malformed", words, { cause });
+      this.#devices.failed(device, error);
+      throw error;
     }
   }
 
-  /** Notes when the way to the device fails. */
+  /** Notes when the way to the device fails, or what comes is no answer. What was given up here says nothing of it. */
   async noting<T>(device: MultiCamDevice, work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
-      if (error instanceof MultiCamError && error.retryable) this.#devices.failed(device, error);
+      const isOurs = this.#closing.aborted || !(error instanceof MultiCamError);
+      if (!isOurs && (error.retryable || error.code === "malformed")) this.#devices.failed(device, error);
       throw error;
     }
   }
