@@ -37,7 +37,8 @@ export async function findFfmpeg(options: {
     quietArgs: false,
     args: ["-version"],
     purpose: "asking ffmpeg for its version",
-    timeoutMs: 10_000,
+    // A machine that has just started is busy.
+    timeoutMs: 60_000,
   });
   const { version, newEnough } = parseVersion(stdout.toString("utf8"));
   if (!newEnough) {

@@ -18,6 +18,8 @@ export interface DescribeOptions {
 
 /** Counting the frames of a long file that has no table of them means reading all of it. */
 const countTimeoutMs = 600_000;
+/** A machine that is that busy must not have a whole file written down as a broken one. */
+const quickTimeoutMs = 60_000;
 
 /**
  * What can be known of a file from itself. A file nothing can be read from gets a sidecar of state `failed`, so that
@@ -85,7 +87,7 @@ async function probeFrames(
     ...(ffprobe === undefined ? {} : { program: ffprobe }),
   };
   try {
-    const quick = await probe(path, common);
+    const quick = await probe(path, { ...common, timeoutMs: quickTimeoutMs });
     if (kind === "snapshot" || quick.video === undefined || quick.video.frames !== undefined) return quick;
     return await probe(path, { ...common, countPackets: true, timeoutMs: countTimeoutMs });
   } catch (error) {
