@@ -65,6 +65,9 @@ export class MultiCamServer {
           this.#accept(socket, device),
         );
         await listen(server, host, port);
+        server.on("error", (error) =>
+          this.#options.log.error({ err: error, port }, "a MultiCam port has a problem"),
+        );
         this.#servers.push(server);
         const bound = server.address();
         const real = bound !== null && typeof bound === "object" ? bound.port : port;

@@ -115,7 +115,8 @@ export async function putFile(put: PutRequest): Promise<PutOutcome> {
 export function answerTo(request: ClientRequest): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     request.once("response", resolve);
-    request.once("error", reject);
+    // Also after the answer: an error that nobody hears ends the hub.
+    request.on("error", reject);
   });
 }
 
