@@ -338,6 +338,24 @@ describe("a download", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
+  it.each([
+    ["its file", header(), "stalled"],
+    ["what comes before it", header().subarray(0, 5), "timeout"],
+  ])("of a device that lets %s drip is given up", async (_what, begin, code) => {
+    const { hub, id } = await one(
+      {
+        GET_VIDEO: (socket) => {
+          socket.write(begin);
+          const drip = setInterval(() => socket.write(" "), 20);
+          socket.on("close", () => clearInterval(drip));
+        },
+      },
+      { stallTimeout: 0.3, retryDelays: [] },
+    );
+    await expect(hub.download(id, "clip", { folder })).rejects.toMatchObject({ code });
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
   it("that is said to be larger than the disk is refused, and nothing is kept", async () => {
     const { hub, id } = await one({ GET_VIDEO: (socket) => socket.end(header({ fileSize: 2 ** 52 })) });
     await expect(hub.download(id, "clip", { folder })).rejects.toMatchObject({ code: "storage_failed" });

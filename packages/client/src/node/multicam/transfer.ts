@@ -20,13 +20,18 @@ import { refusal } from "./refusal.ts";
 
 /** Large enough that a file takes few system calls and turns of the event loop; twice as much is kept. */
 const pieceBytes = 2 ** 19;
+/** Bytes a second a device has to send on average: one that drips would hold whoever waits for its file for ever. */
+const slowestRate = 2 ** 14;
 
 export interface TransferOptions extends ExchangeOptions {
   /** Folder, made when missing; the device's own file name is used in it, reduced to a base name. */
   readonly folder: string;
   /** Another name for the file. */
   readonly saveAs?: string | undefined;
-  /** Seconds without a byte until the transfer counts as stalled; a device may also take so long to begin. Default 600. */
+  /**
+   * Seconds without a byte, or with less than 16 KiB for each of them, until the transfer counts as stalled; a device may
+   * also take so long to begin. Default 600.
+   */
   readonly stallTimeout?: number | undefined;
   readonly onProgress?: ((bytes: number, total: number) => void) | undefined;
 }
@@ -74,8 +79,10 @@ interface Begun {
 }
 
 async function readHeader(link: Link, decoder: TransferDecoder, seconds: number): Promise<Begun> {
+  const deadline = performance.now() + seconds * 1000;
   for (;;) {
-    const chunk = await link.read(seconds, "GET_VIDEO");
+    const left = Math.max(0.001, (deadline - performance.now()) / 1000);
+    const chunk = await link.read(left, "GET_VIDEO");
     if (chunk === undefined) throw link.broken("closed the connection before the file");
     const [first, second] = read(link, () => decoder.push(chunk));
     if (first?.kind === "reply")
@@ -113,17 +120,29 @@ async function receive(
   try {
     let bytes = await write(file, path, 0, (data ?? new Uint8Array(0)).subarray(0, total));
     onProgress?.(bytes, total);
+    const stalled = (what: string, cause?: unknown): MultiCamError =>
+      new MultiCamError(
+        "stalled",
+        `${header.fileName} from ${link.name} stopped at ${bytes} of ${total} bytes: ${what}`,
+        { cause },
+      );
+    let looked = { at: performance.now(), bytes };
     while (bytes < total) {
       const chunk = await link.read(stall, header.fileName).catch((error: unknown) => {
         if (!(error instanceof MultiCamError) || error.code !== "timeout") throw error;
-        const where = `${header.fileName} from ${link.name} stopped at ${bytes} of ${total} bytes`;
-        throw new MultiCamError("stalled", `${where}: nothing came for ${stall} s`, { cause: error });
+        throw stalled(`nothing came for ${stall} s`, error);
       });
       if (chunk === undefined) {
         throw link.broken(`closed the connection after ${bytes} of ${total} bytes of ${header.fileName}`);
       }
       bytes = await write(file, path, bytes, chunk.subarray(0, total - bytes));
       onProgress?.(bytes, total);
+      const seconds = (performance.now() - looked.at) / 1000;
+      if (seconds < stall || bytes === total) continue;
+      if (bytes - looked.bytes < slowestRate * seconds) {
+        throw stalled(`only ${bytes - looked.bytes} bytes came in ${Math.round(seconds)} s`);
+      }
+      looked = { at: performance.now(), bytes };
     }
     signal?.throwIfAborted();
     await disk(path, () => file.sync());
