@@ -7,6 +7,7 @@ import { SystemClock } from "../system-clock.ts";
 import { SystemClockSync } from "./clock-sync.ts";
 import { type KernelClock, readKernelClock } from "./kernel.ts";
 import type { ClockState } from "./state.ts";
+import { ntpAnswer } from "./testing/ntp-answer.ts";
 
 const steered: KernelClock = { synchronised: true, maxErrorUs: 900, daemon: "chrony" };
 const adrift: KernelClock = { synchronised: false, maxErrorUs: 16_000_000, daemon: "kernel" };
@@ -59,15 +60,8 @@ describe("the state of the clock", () => {
     let answers = true;
     socket.on("message", (question, from) => {
       if (!answers) return;
-      const answer = Buffer.alloc(48);
-      answer[0] = 0x1c;
-      answer[1] = 1;
-      question.copy(answer, 24, 40, 48);
       // Two seconds ahead of the clock under test.
-      const us = clock.wallUs() + 2_000_000;
-      answer.writeUInt32BE(Math.floor(us / 1e6) + 2_208_988_800, 40);
-      answer.writeUInt32BE(Math.floor(((us % 1e6) / 1e6) * 2 ** 32), 44);
-      socket.send(answer, from.port, from.address);
+      socket.send(ntpAnswer(question, clock.wallUs() + 2_000_000), from.port, from.address);
     });
     socket.bind(0, "127.0.0.1");
     await once(socket, "listening");
@@ -108,12 +102,7 @@ it("is asked for again soon where nobody answered at the start, and told once wh
   let asked = 0;
   socket.on("message", (question, from) => {
     if (++asked < 3) return;
-    const answer = Buffer.alloc(48);
-    answer[0] = 0x1c;
-    answer[1] = 1;
-    question.copy(answer, 24, 40, 48);
-    answer.writeUInt32BE(Math.floor(clock.wallUs() / 1e6) + 2_208_988_800, 40);
-    socket.send(answer, from.port, from.address);
+    socket.send(ntpAnswer(question, clock.wallUs()), from.port, from.address);
   });
   socket.bind(0, "127.0.0.1");
   await once(socket, "listening");
@@ -147,14 +136,7 @@ it("is measured again when the clock is set between two answers", async () => {
   let asked = 0;
   socket.on("message", (question, from) => {
     if (++asked === 2) clock.step(60e6);
-    const answer = Buffer.alloc(48);
-    answer[0] = 0x1c;
-    answer[1] = 1;
-    question.copy(answer, 24, 40, 48);
-    const us = clock.monoUs() + trueAheadUs;
-    answer.writeUInt32BE(Math.floor(us / 1e6) + 2_208_988_800, 40);
-    answer.writeUInt32BE(Math.floor(((us % 1e6) / 1e6) * 2 ** 32), 44);
-    socket.send(answer, from.port, from.address);
+    socket.send(ntpAnswer(question, clock.monoUs() + trueAheadUs), from.port, from.address);
   });
   socket.bind(0, "127.0.0.1");
   await once(socket, "listening");

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { afterEach, describe, expect, it } from "vitest";
 import { SystemClock } from "../system-clock.ts";
 import { combine, measureOffset, type NtpServer, readNtpServer } from "./sntp.ts";
+import { ntpAnswer } from "./testing/ntp-answer.ts";
 
 const clock = new SystemClock();
 const servers: Socket[] = [];
@@ -21,13 +22,7 @@ async function server({ skewUs = 0, change = (answer) => answer }: Bad = {}): Pr
   servers.push(socket);
   let count = 0;
   socket.on("message", (question, from) => {
-    const answer = Buffer.alloc(48);
-    answer[0] = 0x1c;
-    answer[1] = 2;
-    question.copy(answer, 24, 40, 48);
-    const us = clock.wallUs() + skewUs;
-    answer.writeUInt32BE(Math.floor(us / 1e6) + 2_208_988_800, 40);
-    answer.writeUInt32BE(Math.floor(((us % 1e6) / 1e6) * 2 ** 32), 44);
+    const answer = ntpAnswer(question, clock.wallUs() + skewUs);
     const sent = change(answer, ++count);
     if (sent !== undefined) socket.send(sent, from.port, from.address);
   });
