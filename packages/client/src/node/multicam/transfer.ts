@@ -82,7 +82,7 @@ async function readHeader(link: Link, decoder: TransferDecoder, seconds: number)
   const deadline = performance.now() + seconds * 1000;
   for (;;) {
     const left = Math.max(0.001, (deadline - performance.now()) / 1000);
-    const chunk = await link.read(left, "GET_VIDEO");
+    const chunk = await link.read(left, "GET_VIDEO", seconds);
     if (chunk === undefined) throw link.broken("closed the connection before the file");
     const [first, second] = read(link, () => decoder.push(chunk));
     if (first?.kind === "reply")
