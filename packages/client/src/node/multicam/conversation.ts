@@ -2,7 +2,7 @@
  * How the controller talks with a device: a command and its answer, noted in the list of devices, and said again where
  * the protocol allows it.
  */
-import { CommandMessage, isError, type StatusResponse } from "@ocelli/protocol/multicam";
+import { COMMAND_TIMEOUT, CommandMessage, isError, type StatusResponse } from "@ocelli/protocol/multicam";
 import { sleep } from "../../waiting.ts";
 import { type MultiCamDevice, nameOfDevice, readStatus } from "./device.ts";
 import type { DeviceList } from "./device-list.ts";
@@ -61,7 +61,7 @@ export class Conversation {
     device: MultiCamDevice,
     command: CommandMessage,
     { signal }: CallOptions,
-    replyTimeout = this.#options.commandTimeout ?? 60,
+    replyTimeout = this.#options.commandTimeout ?? COMMAND_TIMEOUT,
   ): Promise<Exchanged> {
     const { connectTimeout } = this.#options;
     return this.noting(device, () =>

@@ -1,5 +1,11 @@
 /** One device as the controller knows it: where it is, what it said last, and how far its clock seems off. */
-import { INSTANCE_PREFIX, parseStatus, type StatusResponse, statusOfProse } from "@ocelli/protocol/multicam";
+import {
+  INSTANCE_PREFIX,
+  parseStatus,
+  type StatusResponse,
+  statusOfProse,
+  TCP_PORT,
+} from "@ocelli/protocol/multicam";
 import type { Exchanged } from "./exchange.ts";
 import type { Address } from "./link.ts";
 
@@ -38,7 +44,7 @@ export interface DeviceAddress {
 }
 
 export function newDevice(address: DeviceAddress, origin: MultiCamDevice["origin"]): MultiCamDevice {
-  const { host, port = 8080, deviceId } = address;
+  const { host, port = TCP_PORT, deviceId } = address;
   return {
     id: deviceId ?? `${host}:${port}`,
     name: displayName(address.name ?? deviceId ?? `${host}:${port}`),

@@ -4,6 +4,7 @@
  * destroyed then (spec section 2.4).
  */
 import {
+  COMMAND_TIMEOUT,
   type CommandMessage,
   type Dialect,
   MAX_COMMAND_BYTES,
@@ -42,7 +43,7 @@ export async function exchange(
     const sentAt = Date.now() / 1000;
     link.send(encode(command, options.dialect));
     const decoder = new MessageDecoder();
-    const seconds = options.replyTimeout ?? 60;
+    const seconds = options.replyTimeout ?? COMMAND_TIMEOUT;
     const deadline = performance.now() + seconds * 1000;
     for (;;) {
       const left = Math.max(0.001, (deadline - performance.now()) / 1000);
