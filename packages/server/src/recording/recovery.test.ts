@@ -182,6 +182,13 @@ it("an armed start survives a restart, and begins at its T0", async () => {
   const { hub, camera } = await open();
   if (entry !== undefined) await hub.journal.write(entry);
   await hub.service.recover();
+  // By the name of its file others find it again, and that is still taken.
+  expect(hub.service.activeOf("camera0")).toMatchObject({
+    id: entry?.id,
+    filename: "armed.mp4",
+    segments: [],
+  });
+  expect(hub.library.reserve("recording", "armed", "mp4")).not.toBe("armed.mp4");
   await until("the recording has joined", () => camera.source.leases.size > 0);
   await play(hub, camera.source, clip("h264", 3));
   await until("it has ended", () => hub.payloads("recording.stopped").length > 0);

@@ -146,6 +146,9 @@ export class RecordingSession {
 
   /** Goes on with a recording that a crash interrupted, as soon as the camera gives frames. */
   resume(): void {
+    const { startAtUs, segments } = this.#earlier;
+    // Armed, it is known by the file it promised, which nobody else may take meanwhile.
+    if (startAtUs !== undefined && segments.length === 0) this.#books.reserveName();
     this.#run();
   }
 

@@ -44,6 +44,8 @@ const sessionMemberSchema = z.object({
   declared: z
     .object({
       deviceId: z.string().exactOptional(),
+      /** Of the recording it has ended: known before the file is here. */
+      fileId: z.string().exactOptional(),
       fileName: z.string().exactOptional(),
       fileSize: z.number().exactOptional(),
       /** Its clock against the hub's when the session began, seconds, by one answer. */

@@ -17,7 +17,7 @@ export function deviceDriverWhenNeeded(options: DeviceDriverOptions): ClosableDr
     rearm: () => undefined,
     // What a device has done meanwhile it tells when it is stopped.
     resume: () => ({}),
-    stop: async (session, member) => (await driver()).stop(session, member),
+    stop: async (session, member, note) => (await driver()).stop(session, member, note),
     cancel: async (session, member) => (await driver()).cancel(session, member),
     close: async () => (await loaded)?.close(),
   };

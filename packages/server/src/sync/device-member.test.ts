@@ -12,6 +12,7 @@ import { checkName } from "../library/names.ts";
 import { fileStem } from "./camera-member.ts";
 import type { SessionMember, SyncSession } from "./contract.ts";
 import { type DeviceDriverOptions, deviceDriver } from "./device-member.ts";
+import type { MemberChange } from "./members.ts";
 
 // What becomes of a device whose answers get lost; those that answer are tested with a running hub.
 
@@ -150,7 +151,9 @@ describe("a device that says it is idle while it waits for its instant", () => {
     async (how) => {
       const waiting = session();
       const armed = { ...member, ...(await driver.arm(waiting, member, new AbortController().signal)) };
-      await (how === "stopped" ? driver.stop(waiting, armed) : driver.cancel(waiting, armed));
+      await (how === "stopped"
+        ? driver.stop(waiting, armed, () => undefined)
+        : driver.cancel(waiting, armed));
       expect(heard).not.toContain("STOP_RECORDING");
       begin();
       await stopped.promise;
@@ -168,9 +171,18 @@ describe("a device that says it is idle while it waits for its instant", () => {
   });
 });
 
+it("is not stopped again when it has ended its recording before the hub went down, and only asked for what is not here", async () => {
+  const declared = { deviceId: "Ocelli-00000001", fileId: "a_part2", fileName: "a_part2.mp4" };
+  const one = { ...member, declared, files: ["here.mp4"] };
+  const ended = await driver.stop(session(), one, () => undefined);
+  expect(heard).toEqual(["LIST_FILES"]);
+  expect(ended).toMatchObject({ state: "failed", files: ["here.mp4"] });
+});
+
 it("two devices that call themselves the same keep what they send apart", async () => {
   const root = mkdtempSync(join(tmpdir(), "ocelli-device-member-"));
   const taken: string[] = [];
+  const notes: MemberChange[] = [];
   const library = {
     folder: () => root,
     reserve: (_kind: string, stem: string, extension: string) => `${stem}-${taken.length}.${extension}`,
@@ -210,13 +222,17 @@ it("two devices that call themselves the same keep what they send apart", async 
     const stops = servers.map((one) => {
       const { port } = one.address() as AddressInfo;
       const place = { kind: "multicam", host: "127.0.0.1", port } as const;
-      return fetching.stop(session(), { ...member, key: `127.0.0.1:${port}`, member: place });
+      const twin = { ...member, key: `127.0.0.1:${port}`, member: place };
+      return fetching.stop(session(), twin, (change) => notes.push(change));
     });
     expect(await stops[0]).toMatchObject({ state: "completed" });
     firstIsHere.resolve();
     expect(await stops[1]).toMatchObject({ state: "completed" });
     expect(taken).toHaveLength(2);
     for (const name of taken) expect(readFileSync(join(root, name)).equals(content)).toBe(true);
+    // For a hub that goes down on the way: what was ended before it came, then what has come.
+    expect(notes.filter(({ declared }) => declared?.fileName === "scan.zip")).toHaveLength(2);
+    expect(notes.flatMap(({ files = [] }) => files)).toEqual(taken);
   } finally {
     await fetching.close();
     for (const one of servers) one.close();

@@ -80,20 +80,24 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
     // It has been told true time, which has not changed.
     rearm: () => undefined,
 
-    async stop(session, member) {
+    async stop(session, member, note) {
       const id = idOf(member);
-      const declared = member.declared ?? {};
+      const { declared = {} } = member;
+      if (declared.fileName !== undefined) return fetchFiles(id, session, member, declared, note);
       try {
         const stopped = settled(
           (await controller.stopRecording({ devices: [id], signal: closing.signal }))[0],
         );
         const { fileId, fileName, fileSize } = stopped;
-        const told: MemberChange["declared"] = {
-          ...declared,
-          ...(fileName === undefined && fileId === undefined ? {} : { fileName: fileName ?? fileId ?? "" }),
-          ...(fileSize === undefined ? {} : { fileSize }),
-        };
-        return { ...(await fetchFiles(id, session, member, { fileId, fileName })), declared: told };
+        note({
+          declared: {
+            ...declared,
+            ...(fileId === undefined ? {} : { fileId }),
+            ...(fileName === undefined && fileId === undefined ? {} : { fileName: fileName ?? fileId ?? "" }),
+            ...(fileSize === undefined ? {} : { fileSize }),
+          },
+        });
+        return await fetchFiles(id, session, member, { fileId, fileName }, note);
       } catch (error) {
         log.warn({ err: error, member: member.key }, "a device could not be stopped");
         void standDown(session, id, true);
@@ -142,21 +146,25 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
     return { signal: late.signal, [Symbol.dispose]: cancel };
   }
 
-  /** What was fetched stays when a later file cannot be; what was fetched and not taken in stays where it is. */
+  /**
+   * What was fetched stays when a later file cannot be, or the hub goes down; what was fetched and not taken in stays
+   * where it is.
+   */
   async function fetchFiles(
     id: string,
     session: SyncSession,
     member: SessionMember,
     stopped: DeviceFile,
+    note: (change: MemberChange) => void,
   ): Promise<MemberChange> {
-    const { deviceId } = controller.device(id);
+    const deviceId = member.declared?.deviceId ?? controller.device(id).deviceId;
     const key = deviceId === undefined || isCameraName(deviceId) ? member.key : deviceId;
     const stem = fileStem(session, { key });
     // By its address: of two devices that call themselves the same, one must not clear away what the other receives.
     const folder = fetchFolder(options.folder, fileStem(session, member));
-    const files: string[] = [];
+    const files = [...member.files];
     try {
-      for (const file of await filesOf(id, stopped)) {
+      for (const file of (await filesOf(id, stopped, deviceId)).slice(files.length)) {
         const { path, bytes } = await controller.download(id, file, { folder, signal: closing.signal });
         log.info({ member: member.key, bytes }, "a file of a device has been fetched");
         const request = {
@@ -166,6 +174,7 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
           signal: closing.signal,
         };
         files.push(await importFile(request, options));
+        note({ files: [...files] });
       }
       await rm(folder, { recursive: true, force: true });
       return { state: "completed", files };
@@ -178,8 +187,8 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
   }
 
   /** A hub that records in segments answers a stop with the last one; its list has those before. */
-  async function filesOf(id: string, last: DeviceFile): Promise<DeviceFile[]> {
-    const before = /^Ocelli-/.test(controller.device(id).deviceId ?? "") ? segmentsBefore(last.fileName) : [];
+  async function filesOf(id: string, last: DeviceFile, deviceId = ""): Promise<DeviceFile[]> {
+    const before = /^Ocelli-/.test(deviceId) ? segmentsBefore(last.fileName) : [];
     if (before.length === 0) return [last];
     const listed = await controller.listFiles(id, { signal: closing.signal });
     const names = new Set(listed.map(({ fileName }) => fileName));

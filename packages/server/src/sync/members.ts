@@ -11,8 +11,15 @@ export interface MemberDriver {
   arm(session: SyncSession, member: SessionMember, signal: AbortSignal): Promise<MemberChange>;
   /** The session's instant is another moment of the hub's clock now, though the same one of true time. Never throws. */
   rearm(session: SyncSession, member: SessionMember): void;
-  /** Ends it and brings its files in; never rejects. */
-  stop(session: SyncSession, member: SessionMember): Promise<MemberChange>;
+  /**
+   * Ends it and brings its files in; never rejects. One that ended before the hub went down only has its files brought.
+   * @param note takes what the hub has to know after a restart in the middle of it
+   */
+  stop(
+    session: SyncSession,
+    member: SessionMember,
+    note: (change: MemberChange) => void,
+  ): Promise<MemberChange>;
   /** What became of it while the hub was down; nothing when it goes on. Never throws. */
   resume(session: SyncSession, member: SessionMember): MemberChange;
   /** Undoes `arm` for a session that does not begin after all; never rejects. */

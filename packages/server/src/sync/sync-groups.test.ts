@@ -92,6 +92,9 @@ const library = {
   },
 };
 
+/** When the device's file is here. */
+let arrival: Promise<void>;
+
 /** A device that does as it is told. */
 const remote: MemberDriver = {
   resume: () => ({}),
@@ -101,8 +104,10 @@ const remote: MemberDriver = {
     calls.push(`device armed at T0+${session.startAtUs - t0()}`);
     return { state: "armed" };
   },
-  async stop() {
-    calls.push("device stopped");
+  async stop(_session, { declared }, note) {
+    calls.push(declared?.fileName === undefined ? "device stopped" : `fetching ${declared.fileName}`);
+    note({ declared: { fileName: "phone.mp4" } });
+    await arrival;
     return { state: "completed", files: ["phone.mp4"] };
   },
   async cancel() {
@@ -159,6 +164,7 @@ beforeEach(() => {
   calls = [];
   broken = new Set();
   gone = new Set();
+  arrival = Promise.resolve();
   deviceNetworks = allNetworks;
   told = [];
   slow = new Map();
@@ -515,6 +521,27 @@ describe("a sync group", () => {
     expect(calls).toContain("device stopped");
     bus.emit("recording.stopped", { recording: view("camera0", { state: "completed" }), reason: "duration" });
     expect(after.session(id).state).toBe("completed");
+    after.close();
+  });
+
+  it("takes up after a restart what a device was sending, and takes nothing from a hub that goes down for its failure", async () => {
+    const database = openDatabase(":memory:", syncMigrations);
+    const before = open(database);
+    before.create({ name: "lab", members: [device] });
+    const { id } = await before.begin({ group: "lab" });
+    const transfer = Promise.withResolvers<void>();
+    arrival = transfer.promise;
+    const ended = before.end(id);
+    await clock.advanceAsync(10);
+    before.close();
+    transfer.resolve();
+    await expect(ended).rejects.toThrow("shutting down");
+    expect(before.session(id).state).toBe("armed");
+    const after = open(database);
+    after.start();
+    await clock.advanceAsync(10);
+    expect(calls.slice(-2)).toEqual(["device stopped", "fetching phone.mp4"]);
+    expect(after.session(id)).toMatchObject({ state: "completed", members: [{ files: ["phone.mp4"] }] });
     after.close();
   });
 

@@ -87,7 +87,11 @@ export class SyncGroups {
         if (change.state !== undefined) this.#change(session.id, member.key, change);
       }
       const open = this.#open.get(session.id);
-      if (open !== undefined) this.#scheduleEnd(open);
+      if (open === undefined) continue;
+      this.#scheduleEnd(open);
+      // Those that had ended their recording, whose files were on their way.
+      const ended = open.members.filter(({ declared }) => declared?.fileName !== undefined);
+      for (const member of ended) void this.#stop(open, member);
     }
   }
 
@@ -227,7 +231,8 @@ export class SyncGroups {
   /**
    * Ends all members; settles when their files are finished and here. A session that is not armed yet is called off,
    * and not kept, unless a member has begun already.
-   * @throws OcelliError `not_found`, `not_recording`
+   * @throws OcelliError `not_found`, `not_recording`; `capture_failed` when the hub goes down meanwhile, which takes that up
+   *   when it is back
    */
   async end(id: string): Promise<SyncSession> {
     const session = this.session(id);
@@ -251,6 +256,7 @@ export class SyncGroups {
     }
     this.#cancelTimer(id);
     await Promise.all(this.session(id).members.map((member) => this.#stop(session, member)));
+    this.#closing.signal.throwIfAborted();
     const ended = this.session(id);
     // A member nobody heard of any more must not keep the session open.
     if (isOpen(ended)) this.#put(judged(settleAll(ended), this.#options.clock.wallUs()));
@@ -404,11 +410,15 @@ export class SyncGroups {
   #stop(session: SyncSession, member: SessionMember): Promise<void> {
     if (isSettled(member)) return Promise.resolve();
     const key = `${session.id} ${member.key}`;
+    const change = (what: MemberChange): void => {
+      // What is given up because the hub goes down is taken up by the next one.
+      if (!this.#closing.signal.aborted) this.#change(session.id, member.key, what);
+    };
     const stopping =
       this.#stopping.get(key) ??
       this.#driver(member)
-        .stop(session, member)
-        .then((change) => this.#change(session.id, member.key, change))
+        .stop(session, member, change)
+        .then(change)
         .finally(() => this.#stopping.delete(key));
     this.#stopping.set(key, stopping);
     return stopping;
