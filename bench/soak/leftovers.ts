@@ -1,6 +1,7 @@
 /** What should be gone when everybody has left: files, processes, sessions, uploads. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join, relative } from "node:path";
+import { begunFor } from "../../test/harness/begun-processes.ts";
 import type { Rpc } from "../../test/harness/rpc.ts";
 import type { Stage } from "./stage.ts";
 
@@ -12,22 +13,6 @@ export function contentsOf(folder: string): Set<string> {
   const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
   const paths = entries.map((entry) => relative(folder, join(entry.parentPath, entry.name)));
   return new Set(paths.filter((path) => !own.test(path)));
-}
-
-/** Processes that were begun for a hub with this data folder, itself included, whoever is their parent now. */
-export function processesOf(dataDir: string): { readonly pid: number; readonly command: string }[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((pid) => {
-      try {
-        const environment = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
-        if (!environment.includes(`OCELLI_DATA_DIR=${dataDir}`)) return [];
-        const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
-        return [{ pid: Number(pid), command }];
-      } catch {
-        return [];
-      }
-    });
 }
 
 /**
@@ -45,7 +30,7 @@ export async function leftovers(
     ...[...contentsOf(hub.dataDir)].filter((path) => !before.has(path)),
     ...[...before].filter((path) => !contentsOf(hub.dataDir).has(path)).map((path) => `${path} is gone`),
     ...readdirSync(hubTemporary).map((name) => `temporary ${name}`),
-    ...processesOf(hub.dataDir)
+    ...begunFor(hub.dataDir)
       .filter(({ pid }) => pid !== hub.pid)
       .map(({ pid, command }) => `process ${pid} ${command}`),
     ...sessions.map(({ session_id }) => `session ${session_id}`),

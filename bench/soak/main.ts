@@ -7,10 +7,11 @@
 import { readdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { begunFor } from "../../test/harness/begun-processes.ts";
 import { type RunningHub, until } from "../../test/harness/hub.ts";
 import { askProbe } from "../load/probed.ts";
 import { activities } from "./activities.ts";
-import { contentsOf, leftovers, processesOf } from "./leftovers.ts";
+import { contentsOf, leftovers } from "./leftovers.ts";
 import { Stage } from "./stage.ts";
 import { type Sample, trendOf } from "./trend.ts";
 
@@ -71,7 +72,7 @@ async function main(): Promise<number> {
     );
   }
   const { code, signal } = await hub.end();
-  const processes = processesOf(hub.dataDir);
+  const processes = begunFor(hub.dataDir);
   const isClean = code === 0 && processes.length === 0;
   console.log(
     isClean ? "nothing is left" : `the hub ended with ${code ?? signal}; left: ${JSON.stringify(processes)}`,

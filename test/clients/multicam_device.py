@@ -14,6 +14,7 @@ Habits, any number:
   silent-stop       never answers STOP_RECORDING while it is idle (phones with iOS)
   terabyte          claims that the file has 1 TB, sends little and closes
   silent-file       goes silent in the middle of a file
+  pause-file=N      the same, the first N times
   break-file=N      breaks the connection in the middle of a file, the first N times
   deaf=N            closes without an answer, the first N commands
   lose-start-answer, lose-stop-answer   does as it is told and closes without an answer, once
@@ -218,7 +219,7 @@ def send_file(sock, command):
             if has("terabyte") or takes("break-file"):
                 sock.close()
                 return
-            if has("silent-file"):
+            if has("silent-file") or takes("pause-file"):
                 sock.recv(1)  # until the other side gives up
                 return
 
