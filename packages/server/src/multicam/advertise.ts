@@ -44,6 +44,8 @@ export class Advertisement {
   readonly #told = new Map<string, Told>();
   /** Which name a device has, where another machine has its first one. */
   readonly #numbers = new Map<string, number>();
+  /** Addresses of this machine at the last look: the system is not asked for each packet. */
+  #own: ReadonlySet<string> = new Set();
   /** Conflicts that were told of. */
   readonly #known = new Set<string>();
   #isQuiet = false;
@@ -80,7 +82,9 @@ export class Advertisement {
   async #tell(): Promise<void> {
     const { networks = localNetworks, log } = this.#options;
     if (this.#closing !== undefined) return;
-    const wanted = new Map(networks().map((network) => [JSON.stringify(network), network]));
+    const here = networks();
+    this.#own = new Set(here.map(({ address }) => address));
+    const wanted = new Map(here.map((network) => [JSON.stringify(network), network]));
     for (const [place, { what, announcer }] of this.#told) {
       const network = wanted.get(place);
       if (network !== undefined && what === JSON.stringify(this.#devicesIn(network))) continue;
@@ -101,10 +105,10 @@ export class Advertisement {
   }
 
   #announce(network: LocalNetwork, devices: readonly AnnouncedDevice[]): Announcer {
-    const { clock, log, networks = localNetworks } = this.#options;
+    const { clock, log } = this.#options;
     return new Announcer({
       ...{ network, devices, clock, log },
-      isOwn: (address) => networks().some((own) => own.address === address),
+      isOwn: (address) => this.#own.has(address),
       onConflict: (device, address) => this.#conflict(network, device, address),
     });
   }

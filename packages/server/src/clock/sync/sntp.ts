@@ -162,6 +162,7 @@ export function askOnce(
     });
     // Not as the callback of `connect`: that one is also called where the name cannot be resolved.
     socket.on("connect", () => {
+      if (finished) return;
       const question = Buffer.alloc(packetBytes);
       // No leap warning, version 3, client.
       question[0] = 0x1b;
