@@ -436,6 +436,40 @@ describe("DeviceCapture", () => {
     expect(source.stats().restarts).toBe(0);
   });
 
+  it("takes along AAC as MPEG-TS has it", async () => {
+    const path = join(directory, "sound.ts");
+    const picture = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-g", "5"];
+    const both = "testsrc=size=160x120:rate=25:duration=4[out0];sine=duration=4[out1]";
+    execFileSync("ffmpeg", ["-v", "error", "-f", "lavfi", "-i", both, ...picture, "-c:a", "aac", path]);
+    const input = {
+      ...({ args: ["-re", "-i", path], video: "copy" } as const),
+      ...({ timeSource: "arrival", audio: true } as const),
+    };
+    const source = capture({ input: async () => ({ mode: patternMode(), input }) });
+    const lease = await source.open(live("a viewer"));
+    const fragments = await readAll(lease.cursor, 60);
+    expect(fragments[0]?.init.tracks.map((track) => track.codec)).toEqual(["h264", "aac"]);
+    const starts = (["video", "audio"] as const).map((kind) => {
+      const times = fragments
+        .filter(({ track }) => track.kind === kind)
+        .map(({ mediaTimeUs }) => mediaTimeUs);
+      const steps = times.slice(1).map((time, i) => time - (times[i] ?? 0));
+      expect(Math.max(...steps) - Math.min(...steps)).toBeLessThan(100);
+      return times[0] ?? 0;
+    });
+    expect(Math.abs((starts[0] ?? 0) - (starts[1] ?? 0))).toBeLessThan(500_000);
+    expect(source.stats().restarts).toBe(0);
+    const copy = join(directory, "sound.mp4");
+    writeFileSync(
+      copy,
+      Buffer.concat([fragments[0]?.init.bytes ?? Buffer.of(), ...fragments.map(({ bytes }) => bytes)]),
+    );
+    // What players need to decode it is in the beginning, and no frame has a header of its own.
+    expect(
+      String(execFileSync("ffmpeg", ["-v", "warning", "-i", copy, "-map", "0:a", "-f", "md5", "-"])),
+    ).toMatch(/^MD5=/);
+  });
+
   it("closes while the device is being asked, whether it answers or not", async () => {
     const source = capture({ input: () => new Promise(() => {}) });
     const open = source.open(live("one"));

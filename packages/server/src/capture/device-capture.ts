@@ -7,7 +7,7 @@ import { OcelliError } from "@ocelli/protocol";
 import type { CaptureInput } from "../devices/device.ts";
 import { CaptureRun, type RunEnd } from "./capture-run.ts";
 import { type OnDemandOptions, OnDemandSource } from "./on-demand-source.ts";
-import { captureArgs } from "./output-args.ts";
+import { captureArgs, type Sound } from "./output-args.ts";
 import type { RecoveryOptions } from "./recovery-policy.ts";
 import type { RunPublisher } from "./run-publisher.ts";
 import type { RunOutcome, RunSupervisor } from "./run-supervisor.ts";
@@ -46,8 +46,8 @@ export class DeviceCapture extends OnDemandSource {
   #skewUs = 0;
   #deviceLost = false;
   #mayWait = false;
-  /** The input's audio cannot be put into MP4: the picture goes on without it. */
-  #audioRefused = false;
+  /** How the input's sound can be put into MP4, as far as runs have shown; where it cannot, the picture goes on without it. */
+  #sound: Sound = "copy";
 
   constructor(options: DeviceCaptureOptions) {
     super(options);
@@ -97,7 +97,7 @@ export class DeviceCapture extends OnDemandSource {
   protected work(signal: AbortSignal, wantedMode: CaptureMode | undefined): Promise<void> {
     this.#publisher.reset();
     this.#skewUs = 0;
-    this.#audioRefused = false;
+    this.#sound = "copy";
     return this.#supervisor.run(signal, (gapReason) => this.#oneRun(signal, wantedMode, gapReason));
   }
 
@@ -122,13 +122,13 @@ export class DeviceCapture extends OnDemandSource {
       jumpUs: Math.max(15_000_000, stallMs * 2000),
     });
     this.#publisher.beginRun(this.#options.skipFrames ?? 0, gapReason);
-    const audio = input.audio && !this.#audioRefused;
+    const sound = input.audio ? this.#sound : "none";
     const run = new CaptureRun({
       id: this.id,
       clock: this.clock,
       pool: this.frames,
       spawn: {
-        args: captureArgs(input, audio),
+        args: captureArgs(input, sound),
         onStderrLine: (line) => this.log.debug({ line }, "ffmpeg"),
         ...(this.#options.ffmpeg === undefined ? {} : { program: this.#options.ffmpeg }),
         ...(input.env === undefined ? {} : { env: input.env }),
@@ -156,9 +156,10 @@ export class DeviceCapture extends OnDemandSource {
     signal.removeEventListener("abort", stop);
     this.#run = undefined;
     this.#skewUs = timing.skewUs;
-    if (audio && end.frames === 0 && refusesAudio(end)) {
-      this.#audioRefused = true;
-      this.log.warn(`${this.id}: its audio cannot be kept in MP4; going on without`);
+    const better = soundInstead(sound, end);
+    if (better !== undefined) {
+      this.#sound = better;
+      if (better === "none") this.log.warn(`${this.id}: its audio cannot be kept in MP4; going on without`);
       return { error: undefined };
     }
     return end;
@@ -181,12 +182,15 @@ function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> 
   });
 }
 
-/** ffmpeg finds no place for the audio codec in MP4, or the parser does not know it. */
-function refusesAudio(end: RunEnd): boolean {
-  return (
-    end.error?.code === "unsupported" ||
-    end.exit.stderrTail.some((line) =>
-      /could not find tag for codec|codec not currently supported in container/i.test(line),
-    )
-  );
+/** What to try instead of `sound` after that run, if it ended for its sake. */
+function soundInstead(sound: Sound, { error, exit, frames }: RunEnd): Sound | undefined {
+  const said = (pattern: RegExp): boolean => exit.stderrTail.some((line) => pattern.test(line));
+  // Pictures may have come before the first of the sound.
+  if (sound === "copy" && said(/malformed AAC bitstream/i)) return "adts";
+  if (sound === "none" || frames > 0) return undefined;
+  // ffmpeg finds no place for the codec in MP4, or the parser does not know it.
+  const refused =
+    error?.code === "unsupported" ||
+    said(/could not find tag for codec|codec not currently supported in container/i);
+  return refused ? "none" : undefined;
 }

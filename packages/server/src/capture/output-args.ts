@@ -7,11 +7,17 @@ import type { CaptureInput } from "../devices/device.ts";
 const movFlags = "+empty_moov+default_base_moof+skip_trailer+frag_discont";
 
 /**
+ * How sound is taken along: as it is; freed of the ADTS headers that AAC has before each frame in MPEG-TS, and which MP4 has in
+ * its beginning instead; not at all.
+ */
+export type Sound = "copy" | "adts" | "none";
+
+/**
  * With one track, a fragment for every frame. With two, ffmpeg 5.1 miscounts the times of audio in that mode
  * (a flush for a packet whose track has nothing pending takes the packet after it for its end); a
  * shortest fragment of 1 µs does the same without that.
  */
-function fragmentedMp4(tracks: "video" | "video+audio"): string[] {
+function fragmentedMp4(sound: Sound): string[] {
   return [
     ...[
       "-copyts",
@@ -22,9 +28,11 @@ function fragmentedMp4(tracks: "video" | "video+audio"): string[] {
       "-write_prft",
       "pts",
     ],
-    ...(tracks === "video"
+    ...(sound === "none"
       ? ["-movflags", `${movFlags}+frag_every_frame`]
-      : ["-movflags", movFlags, "-frag_duration", "1"]),
+      : ["-movflags", sound === "adts" ? `${movFlags}+delay_moov` : movFlags, "-frag_duration", "1"]),
+    // The times need none, and only a delayed beginning could have one.
+    ...(sound === "adts" ? ["-use_editlist", "0"] : []),
     ...["-flush_packets", "1", "-f", "mp4", "pipe:1"],
   ];
 }
@@ -33,15 +41,16 @@ function fragmentedMp4(tracks: "video" | "video+audio"): string[] {
 const keepTimes = ["-fps_mode", "passthrough", "-enc_time_base", "1:1000000"] as const;
 
 /** All arguments of a capture of `input`. */
-export function captureArgs(input: CaptureInput, withAudio: boolean): string[] {
+export function captureArgs(input: CaptureInput, sound: Sound): string[] {
   const video = input.video === "copy" ? ["-c:v", "copy"] : [...input.video.encodeArgs, ...keepTimes];
   return [
     ...input.args,
     ...["-map", "0:v:0"],
     // A track that falls silent must not hold the other one back for long.
-    ...(withAudio ? ["-map", "0:a:0?", "-c:a", "copy", "-max_interleave_delta", "200000"] : []),
+    ...(sound === "none" ? [] : ["-map", "0:a:0?", "-c:a", "copy", "-max_interleave_delta", "200000"]),
+    ...(sound === "adts" ? ["-bsf:a", "aac_adtstoasc"] : []),
     ...video,
-    ...fragmentedMp4(withAudio ? "video+audio" : "video"),
+    ...fragmentedMp4(sound),
   ];
 }
 
@@ -76,7 +85,7 @@ export function transcodeArgs(settings: TranscodeSettings): string[] {
     ...["-f", "mp4", "-i", "pipe:0", "-map", "0:v:0", "-vf", filters.join(",")],
     ...(settings.codec === "h264" ? h264Args(settings) : mjpegArgs(settings)),
     ...keepTimes,
-    ...fragmentedMp4("video"),
+    ...fragmentedMp4("none"),
   ];
 }
 
