@@ -1,11 +1,13 @@
 /**
  * A camera behind an HTTP URL. The URL does not tell whether it gives MJPEG (whose frames have no times) or a stream
- * that carries its own, so the server is asked for the content type before the first capture.
+ * that carries its own, so the server is asked for the content type before the first capture; of MPEG-TS, so much is read
+ * as shows how the ends of its pictures are known.
  */
 import { messageOf, OcelliError } from "@ocelli/protocol";
 import type { Clock } from "../../clock/clock.ts";
 import type { CaptureInput, Device } from "../device.ts";
 import { type HttpOptions, httpMjpegInput, httpStreamInput } from "./inputs.ts";
+import { type TransportStream, transportStream, wantsMore } from "./transport-stream.ts";
 import { basicAuthorization, shownUrl, withoutCredentials } from "./url.ts";
 
 const unreachable: ReadonlySet<string> = new Set([
@@ -28,33 +30,38 @@ export function httpDevice(
   clock: Clock,
   options: HttpOptions,
 ): Device {
-  let mjpeg: boolean | undefined;
+  let content: Content | undefined;
   return {
     ...common,
     kind: "http",
     async prepare(signal) {
-      mjpeg ??= await givesMjpeg(url, clock, options.timeoutMs, signal);
+      content ??= await contentOf(url, clock, options.timeoutMs, signal);
     },
     input(): CaptureInput {
-      const known = mjpeg ?? !streamEnding.test(new URL(url).pathname);
-      return known ? httpMjpegInput(url, options) : httpStreamInput(url, options);
+      if (content?.mjpeg ?? !streamEnding.test(new URL(url).pathname)) return httpMjpegInput(url, options);
+      return httpStreamInput(url, options, content?.transportStream);
     },
   };
 }
 
+interface Content {
+  readonly mjpeg: boolean;
+  readonly transportStream: TransportStream | undefined;
+}
+
 /** `undefined` when the server answers but does not say, for instance because it wants digest authentication. */
-async function givesMjpeg(
+async function contentOf(
   url: string,
   clock: Clock,
   timeoutMs: number,
   signal: AbortSignal | undefined,
-): Promise<boolean | undefined> {
+): Promise<Content | undefined> {
   const parsed = new URL(url);
   const authorization = basicAuthorization(parsed);
   const address = shownUrl(parsed);
   const timeout = new AbortController();
   const stopTimer = clock.after(timeoutMs, () => timeout.abort());
-  // Ends the endless body as soon as its type is known.
+  // Ends the endless body as soon as enough of it is known.
   const enough = new AbortController();
   try {
     const response = await fetch(withoutCredentials(parsed), {
@@ -71,7 +78,13 @@ async function givesMjpeg(
         },
       );
     }
-    return response.ok && type !== "" ? /multipart\/|image\/jpe?g/i.test(type) : undefined;
+    if (!response.ok || type === "") return undefined;
+    const mjpeg = /multipart\/|image\/jpe?g/i.test(type);
+    if (mjpeg) return { mjpeg, transportStream: undefined };
+    const stopLooking = clock.after(lookMs, () => enough.abort());
+    const head = await beginningOf(response).finally(stopLooking);
+    signal?.throwIfAborted();
+    return { mjpeg, transportStream: transportStream(head) };
   } catch (error) {
     if (error instanceof OcelliError) throw error;
     signal?.throwIfAborted();
@@ -88,4 +101,22 @@ async function givesMjpeg(
     stopTimer();
     enough.abort();
   }
+}
+
+/** What of a stream is looked at before it is opened, at most. */
+const lookMs = 1000;
+const lookBytes = 4 << 20;
+
+/** As much as came until it was enough, whyever no more did. */
+async function beginningOf({ body }: Response): Promise<Buffer> {
+  let head = Buffer.alloc(0);
+  try {
+    for await (const chunk of body ?? []) {
+      head = Buffer.concat([head, chunk]);
+      if (!wantsMore(head) || head.length > lookBytes) break;
+    }
+  } catch {
+    // ffmpeg will find out what is wrong with it, and say so.
+  }
+  return head;
 }

@@ -1,5 +1,6 @@
 /** ffmpeg arguments for streams and files. Pure. */
 import type { CaptureInput } from "../device.ts";
+import type { TransportStream } from "./transport-stream.ts";
 import { secretsOf } from "./url.ts";
 
 export interface RtspOptions {
@@ -26,7 +27,7 @@ const mendTimes = (() => {
  * `setts` looks one packet ahead. The parser of H.264 and HEVC, which RTP hands over in pieces, knows the end of a frame by the
  * beginning of the next; JPEG comes whole.
  */
-const keptBack = { h264: 2, hevc: 2, mjpeg: 1 };
+const keptBackOfRtsp = { h264: 2, hevc: 2, mjpeg: 1 };
 
 export function rtspInput(url: string, options: RtspOptions): CaptureInput {
   return {
@@ -53,7 +54,7 @@ export function rtspInput(url: string, options: RtspOptions): CaptureInput {
     ],
     video: "copy",
     timeSource: "arrival",
-    keptBack,
+    keptBack: keptBackOfRtsp,
     secrets: secretsOf(url),
     audio: options.audio,
   };
@@ -100,8 +101,15 @@ export function httpMjpegInput(url: string, options: HttpOptions): CaptureInput 
   };
 }
 
-/** Anything else over HTTP (MPEG-TS, FLV, HLS, fragmented MP4) carries its times. */
-export function httpStreamInput(url: string, options: HttpOptions): CaptureInput {
+/**
+ * Anything else over HTTP (MPEG-TS, FLV, HLS, fragmented MP4) carries its times.
+ * @param transportStream what is known of it, if it is MPEG-TS
+ */
+export function httpStreamInput(
+  url: string,
+  options: HttpOptions,
+  transportStream?: TransportStream,
+): CaptureInput {
   return {
     args: [
       "-protocol_whitelist",
@@ -110,14 +118,29 @@ export function httpStreamInput(url: string, options: HttpOptions): CaptureInput
       streamFormats,
       "-rw_timeout",
       String(options.timeoutMs * 1000),
+      ...(transportStream === undefined ? [] : transportStreamOptions),
       "-i",
       url,
     ],
     video: "copy",
     timeSource: "arrival",
+    ...(transportStream === undefined ? {} : { keptBack: keptBackOf(transportStream) }),
     secrets: secretsOf(url),
     audio: options.audio,
   };
+}
+
+const transportStreamOptions = [
+  // ffmpeg looks for programs to come, for five seconds, unless it is told that the first is all there is.
+  ...["-scan_all_pmts", "0"],
+  // A larger picture would be handed to the parser in parts, and the one before it would then come out earlier than counted.
+  ...["-max_packet_size", String(4 << 20)],
+];
+
+/** The parser knows the end of a frame by the beginning of the next; so may the demuxer, which then hands that over late, too. */
+function keptBackOf({ pictureEnds }: TransportStream): NonNullable<CaptureInput["keptBack"]> {
+  const frames = pictureEnds === "open" ? 2 : 1;
+  return { h264: frames, hevc: frames };
 }
 
 /** Plays the file in real time, over and over. */

@@ -185,6 +185,30 @@ describe("an HTTP camera", () => {
     expect(input.args).not.toContain("mpjpeg");
   });
 
+  it("of MPEG-TS counts what ffmpeg keeps back of it, and does not wait for programs to come", async () => {
+    const h264 = ["-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency"];
+    const stream = (...more: string[]) =>
+      run(
+        "ffmpeg",
+        ["-v", "error", "-f", "lavfi", "-i", "testsrc2=d=1", ...h264, ...more, "-f", "mpegts", "-"],
+        {
+          encoding: "buffer",
+        },
+      );
+    const head = async (bytes: Buffer): Promise<CaptureInput> =>
+      prepared(
+        await serve((_request, response) => response.writeHead(200, { "content-type": "x/y" }).write(bytes)),
+      );
+    const open = await head((await stream()).stdout);
+    expect(open.keptBack).toEqual({ h264: 2, hevc: 2 });
+    expect(open.args.join(" ")).toMatch(/-scan_all_pmts 0 .*-i http:/);
+    const told = (await stream("-omit_video_pes_length", "0")).stdout;
+    expect((await head(told)).keptBack).toEqual({ h264: 1, hevc: 1 });
+    // A stream of which no more comes: what is not sure is not counted.
+    expect((await head(told.subarray(0, 3 * 188))).keptBack).toEqual({ h264: 1, hevc: 1 });
+    expect((await head(Buffer.from("FLV"))).keptBack).toBeUndefined();
+  });
+
   it("that wants another authentication is judged by its ending", async () => {
     const address = await serve(answer("text/html", 401));
     expect((await prepared(address)).times).toBe("receive");
