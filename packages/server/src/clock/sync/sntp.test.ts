@@ -67,6 +67,15 @@ describe("asking a time server", () => {
     expect(uncertaintyUs).toBeLessThan(1_000_000);
   });
 
+  it("believes no single server that is sure of another time than the others", async () => {
+    const vague = changed((answer) => answer.writeUInt32BE(655, 8));
+    const liar = await server({ skewUs: -3_000_000 });
+    const others = [await server({ change: vague }), await server({ change: vague })];
+    const { offsetUs, uncertaintyUs } = await measureOffset([liar, ...others], quick);
+    expect(Math.abs(offsetUs)).toBeLessThanOrEqual(uncertaintyUs + 50);
+    expect(uncertaintyUs).toBeLessThan(1_000_000);
+  });
+
   it.each<[string, Bad["change"], RegExp]>([
     ["is silent", () => undefined, /no answer within 0.2 s/],
     ["is not synchronised itself", changed((a) => a.writeUInt8(0xdc, 0)), /not synchronised/],
@@ -74,6 +83,7 @@ describe("asking a time server", () => {
     ["is no server", changed((a) => a.writeUInt8(0x1b, 0)), /no time server/],
     ["has no time", changed((a) => a.writeUInt32BE(0, 40)), /no time in it/],
     ["does not know the question", changed((a) => a.fill(7, 24, 32)), /no answer/],
+    ["knows no time", changed((a) => a.writeUInt32BE(60_000 * 65_536, 8)), /may be 60000 s off/],
     ["sends crumbs", (a) => a.subarray(0, 20), /no answer/],
   ])("says why when it %s", async (_what, change, reason) => {
     const failed = measureOffset([await server(change === undefined ? {} : { change })], {

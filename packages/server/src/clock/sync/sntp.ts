@@ -44,6 +44,8 @@ export interface NtpMeasurement {
 /** Seconds between 1900 and 1970. */
 const ntpEpochS = 2_208_988_800;
 const packetBytes = 48;
+/** A server that may be further off knows no time (RFC 5905: MAXDISP). */
+const maxServerErrorUs = 16_000_000;
 
 /** `host`, `host:port` or `[v6]:port`; port 123 unless given. */
 export function readNtpServer(text: string): NtpServer {
@@ -54,7 +56,7 @@ export function readNtpServer(text: string): NtpServer {
 }
 
 /**
- * The offset by all servers together. Servers that do not answer are left out.
+ * The offset by the server that most others agree with. Servers that do not answer are left out.
  * @throws OcelliError `clock_not_synchronised` when none gave an answer to rely on
  */
 export async function measureOffset(
@@ -67,7 +69,9 @@ export async function measureOffset(
   );
   options.signal?.throwIfAborted();
   const measured = answered.filter((samples) => samples.length > 0).map(combine);
-  const best = measured.toSorted((a, b) => a.uncertaintyUs - b.uncertaintyUs)[0];
+  // What most agree with; of those, the surest. One server that is wrong, or lies, must not win by being sure of itself.
+  const agreeing = (one: NtpMeasurement): number => measured.filter((other) => agree(one, other)).length;
+  const best = measured.toSorted((a, b) => agreeing(b) - agreeing(a) || a.uncertaintyUs - b.uncertaintyUs)[0];
   if (best === undefined) {
     throw new OcelliError(
       "clock_not_synchronised",
@@ -76,6 +80,10 @@ export async function measureOffset(
     );
   }
   return best;
+}
+
+function agree(one: NtpMeasurement, other: NtpMeasurement): boolean {
+  return Math.abs(one.offsetUs - other.offsetUs) <= one.uncertaintyUs + other.uncertaintyUs;
 }
 
 export function nameOf({ host, port }: NtpServer): string {
@@ -194,5 +202,9 @@ function readAnswer(packet: Buffer): { readonly transmitUs: number; readonly err
   const eraUs = seconds < ntpEpochS ? 2 ** 32 * 1e6 : 0;
   const rootDelayUs = (packet.readUInt32BE(4) / 65_536) * 1e6;
   const rootDispersionUs = (packet.readUInt32BE(8) / 65_536) * 1e6;
-  return { transmitUs: transmitUs + eraUs, errorUs: rootDelayUs / 2 + rootDispersionUs };
+  const errorUs = rootDelayUs / 2 + rootDispersionUs;
+  if (errorUs > maxServerErrorUs) {
+    return `the server says that its own clock may be ${Math.round(errorUs / 1e6)} s off`;
+  }
+  return { transmitUs: transmitUs + eraUs, errorUs };
 }
