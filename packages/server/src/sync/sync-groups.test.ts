@@ -370,6 +370,21 @@ describe("a sync group", () => {
     expect(states(ended)).toEqual(["failed", "completed", "failed"]);
   });
 
+  it("lets a device take part in one session at a time: not every one would refuse a second start", async () => {
+    const groups = open();
+    groups.create({ name: "lab", members: [camera("camera0"), device] });
+    groups.create({ name: "hall", members: [camera("camera1"), device] });
+    const { id } = await groups.begin({ group: "lab" });
+    await expect(groups.begin({ group: "hall", delayS: 60 })).rejects.toMatchObject({
+      code: "already_recording",
+      message: expect.stringContaining(id),
+    });
+    expect(calls.filter((call) => call.startsWith("device armed"))).toHaveLength(1);
+    expect(calls).not.toContain("device let go");
+    await groups.end(id);
+    expect((await groups.begin({ group: "hall", delayS: 60 })).state).toBe("armed");
+  });
+
   it("speaks with no device outside of the networks that are allowed, now or when the group was made", async () => {
     const groups = open();
     groups.create({ name: "lab", members: [camera("camera0"), device] });

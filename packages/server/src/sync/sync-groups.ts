@@ -274,6 +274,7 @@ export class SyncGroups {
     const driver = this.#driver(member);
     try {
       this.#groups.assertMayReach(member.member);
+      this.#assertFree(session, member);
       const change = await driver.arm(session, member, signal);
       const armed = { ...member, ...change, armedAtUs: this.#options.clock.wallUs() };
       this.#note(session.id, armed);
@@ -286,6 +287,19 @@ export class SyncGroups {
       this.#note(session.id, failed);
       return { member: failed, error };
     }
+  }
+
+  /** Not every device refuses, or even tells, a second start: it would record at the instant of the first. */
+  #assertFree({ id }: SyncSession, { key, name }: SessionMember): void {
+    const other = [...this.#open.values()].find(
+      (one) => one.id !== id && one.members.some((member) => member.key === key && !isSettled(member)),
+    );
+    if (other === undefined) return;
+    throw new OcelliError(
+      "already_recording",
+      `${name} takes part in ${other.name} already. Stop session ${other.id} first.`,
+      { details: { session: other.id } },
+    );
   }
 
   /** At once, so that what its recording does from now on finds it. Told when all have been armed. */
