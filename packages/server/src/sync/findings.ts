@@ -27,6 +27,9 @@ export function judge(
   toleranceMs: number,
 ): Finding[] {
   const findings: Finding[] = endings(session, members).map((text) => ({ bad: false, text }));
+  if (session.endedAtUs === undefined) {
+    findings.push({ bad: false, text: "the session is not over: this is what its files show so far" });
+  }
   for (const member of members) {
     const { key, startErrorMs, framesDropped, timeSource, uncertaintyMs: uncertainMs = 0 } = member;
     const { state, armedAtUs = 0 } = session.members.find((one) => one.key === key) ?? {};
@@ -47,7 +50,8 @@ export function judge(
       const lasts = otherLengthText(session, member);
       if (lasts !== undefined) findings.push({ bad: false, text: lasts });
     } else if (startErrorMs === undefined) {
-      findings.push({ bad: false, text: `${key} has no file whose times could be read` });
+      const yet = session.endedAtUs === undefined ? " yet" : "";
+      findings.push({ bad: false, text: `${key} has no file whose times could be read${yet}` });
     } else if (startErrorMs < -uncertainMs) {
       findings.push({ bad: true, text: `${key} began ${ms(-startErrorMs)} before the common instant` });
     } else if (startErrorMs > Math.max(toleranceMs, member.frameIntervalMs ?? 0) + 0.5 + uncertainMs) {

@@ -24,6 +24,7 @@ function session(members: readonly SessionMember[], more: Partial<SyncSession> =
     startAtUs: t0,
     state: "completed",
     createdAtUs: t0 - 1e6,
+    endedAtUs: t0 + 3e6,
     clock: { synchronised: true, source: "chrony", offsetUs: 0, uncertaintyUs: 800 },
     members: [...members],
     ...more,
@@ -313,6 +314,15 @@ describe("a report", () => {
     );
     expect(report.verdict).toBe("not_measured");
     expect(report.findings.join()).toContain("camera1 has no file whose times could be read");
+  });
+
+  it("says that a session is not over", async () => {
+    const { endedAtUs: _over, ...running } = session([member("camera0"), member("camera1", { files: [] })]);
+    const report = await buildReport(running, files({ "camera0.mp4": from(0) }));
+    expect(report.findings).toEqual([
+      "the session is not over: this is what its files show so far",
+      "camera1 has no file whose times could be read yet",
+    ]);
   });
 
   it("measures nothing where there is nothing", async () => {
