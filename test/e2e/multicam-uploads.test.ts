@@ -201,8 +201,12 @@ describe("a file is deleted after its upload", () => {
     const gone = await scene.record();
     await scene.upload(gone.fileName, honest.url(gone.fileName));
     await until("it is deleted", () => !existsSync(gone.path));
-    const { files } = { files: await scene.controller.listFiles(scene.device.id) };
-    expect(files.map(({ fileName }) => fileName).sort()).toEqual([kept.fileName, doubted.fileName].sort());
+    // Its entry goes after it.
+    await expect
+      .poll(async () =>
+        (await scene.controller.listFiles(scene.device.id)).map(({ fileName }) => fileName).sort(),
+      )
+      .toEqual([kept.fileName, doubted.fileName].sort());
     expect([existsSync(kept.path), existsSync(doubted.path)]).toEqual([true, true]);
   });
 });
