@@ -41,6 +41,7 @@ export async function memberReport(
       entries.push(entry);
       if (isEnclosure(file))
         throw new OcelliError("unsupported", `${file} is no video: it is kept as it came.`);
+      if (isUnreadable(entry)) throw new OcelliError("media_malformed", `${file} cannot be read as a video.`);
       for await (const frame of framesOf(entry)) {
         meter.add(frame.capturedAtUs);
         if (entries.length === 1) settling.add(frame);
@@ -131,8 +132,9 @@ function untimed(
   MemberReport,
   "key" | "name" | "kind" | "files" | "declared" | "nominalIntervalMs" | "endReason" | "notes"
 > {
+  const isLooked = entry !== undefined && !isUnreadable(entry);
   return {
-    timeSource: entry === undefined || member.declared === undefined ? "unknown" : "declared",
+    timeSource: isLooked && member.declared !== undefined ? "declared" : "unknown",
     firstFrameAtUs: undefined,
     startErrorMs: undefined,
     movedMs: undefined,
@@ -148,6 +150,11 @@ function untimed(
     uncertaintyMs: undefined,
     curve: [],
   };
+}
+
+/** Nothing could be found in it when it came in. */
+function isUnreadable({ state, codec, filename }: MediaEntry): boolean {
+  return state === "failed" && codec === "" && !isEnclosure(filename);
 }
 
 /** Whether its frames have times. */

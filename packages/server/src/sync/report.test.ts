@@ -316,6 +316,25 @@ describe("a report", () => {
     expect(report.findings.join()).toContain("camera1 has no file whose times could be read");
   });
 
+  it("does not call in sync a device whose file is no video", async () => {
+    const phone = member("phone", {
+      member: { kind: "multicam", host: "10.0.0.1", port: 8080 },
+      declared: { fileName: "x.mp4" },
+    });
+    const parts = files({ "camera0.mp4": from(12_000) });
+    const broken = { state: "failed", codec: "", frames: undefined, durationS: undefined } as const;
+    const report = await buildReport(session([member("camera0"), phone]), {
+      ...parts,
+      entry: (name) => ({ ...parts.entry(name), ...(name === "phone.mp4" ? broken : {}) }),
+    });
+    expect(report.verdict).toBe("not_measured");
+    expect(report.members[1]).toMatchObject({
+      timeSource: "unknown",
+      notes: ["phone.mp4 cannot be read as a video."],
+    });
+    expect(report.findings.join()).not.toContain("declared its start");
+  });
+
   it("says that a session is not over", async () => {
     const { endedAtUs: _over, ...running } = session([member("camera0"), member("camera1", { files: [] })]);
     const report = await buildReport(running, files({ "camera0.mp4": from(0) }));
