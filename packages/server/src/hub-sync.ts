@@ -3,6 +3,7 @@ import type { HubContext } from "./hub-parts.ts";
 import type { Recording, RecordingParts } from "./hub-recording.ts";
 import { cameraDriver } from "./sync/camera-member.ts";
 import { deviceDriverWhenNeeded } from "./sync/device-driver.ts";
+import { SessionBook } from "./sync/session-book.ts";
 import { SessionFiles } from "./sync/session-files.ts";
 import { syncStore } from "./sync/store.ts";
 import { SyncGroups } from "./sync/sync-groups.ts";
@@ -26,14 +27,16 @@ export function startSync(
   const syncLog = log.child({ part: "sync" });
   const devices = deviceDriverWhenNeeded({ ...shared, clockSync, log: syncLog });
   parts.started("devices of sync groups", () => devices.close());
+  const store = syncStore(database);
+  const book = new SessionBook({ store, bus, log: syncLog });
   const sync = new SyncGroups({
-    store: syncStore(database),
+    ...{ store, book },
     ...{ cameras, deviceNetworks, clock, clockSync, bus, log: syncLog },
     drivers: { camera: cameraDriver(recordings, library), multicam: devices },
   });
   parts.started("sync groups", () => sync.close());
   sync.start();
-  const sessionFiles = new SessionFiles({ ...shared, sessions: sync });
+  const sessionFiles = new SessionFiles({ ...shared, sessions: book });
   parts.started("files of sync sessions", () => sessionFiles.close());
   return { sync, sessionFiles };
 }

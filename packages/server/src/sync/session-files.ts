@@ -4,12 +4,12 @@ import { recordedFrames } from "../library/recorded-frames.ts";
 import { type Aligned, type AlignOptions, type AlignParts, alignSession } from "./align.ts";
 import type { SyncReport, SyncSession } from "./contract.ts";
 import { Reports } from "./reports.ts";
+import type { SessionBook } from "./session-book.ts";
 import { isOpen } from "./store.ts";
-import type { SyncGroups } from "./sync-groups.ts";
 import { removeUnfinished } from "./work-folder.ts";
 
 export interface SessionFilesOptions extends Omit<AlignParts, "frames"> {
-  readonly sessions: Pick<SyncGroups, "session" | "forget" | "noteAligned">;
+  readonly sessions: Pick<SessionBook, "session" | "forget" | "noteAligned">;
 }
 
 export class SessionFiles {

@@ -12,6 +12,7 @@ import { cameraDriver } from "./camera-member.ts";
 import type { SyncSession } from "./contract.ts";
 import type { GroupListOptions } from "./group-list.ts";
 import type { MemberDriver } from "./members.ts";
+import { SessionBook } from "./session-book.ts";
 import { syncMigrations, syncStore } from "./store.ts";
 import { SyncGroups } from "./sync-groups.ts";
 
@@ -145,8 +146,9 @@ const allNetworks = { has: () => true };
 let deviceNetworks: GroupListOptions["deviceNetworks"];
 
 function open(database = openDatabase(":memory:", syncMigrations)): SyncGroups {
+  const store = syncStore(database);
   const groups = new SyncGroups({
-    store: syncStore(database),
+    ...{ store, book: new SessionBook({ store, bus, log }) },
     ...{ cameras, deviceNetworks },
     drivers: { camera: cameraDriver(recordings, library), multicam: remote },
     clock,

@@ -1,6 +1,7 @@
 /**
- * Records several cameras and devices from one instant. Owns the sessions that run; how a member is driven is its
- * driver's business, what a state means `session-state.ts`'s, what the files show `report.ts`'s.
+ * Records several cameras and devices from one instant: begins sessions, follows what becomes of their members, ends them.
+ * What there is of sessions is in the `session-book.ts`; how a member is driven is its driver's business, what a state means
+ * `session-state.ts`'s, what the files show `report.ts`'s.
  *
  * Starting is all or nothing unless the caller wants otherwise: a session some members of which cannot take part is
  * called off before its instant, and those that were armed are let go.
@@ -17,6 +18,7 @@ import { outcomeOf } from "./camera-member.ts";
 import type { SessionMember, SyncGroup, SyncMember, SyncSession } from "./contract.ts";
 import { GroupList, type GroupListOptions, type NewGroup } from "./group-list.ts";
 import type { MemberChange, MemberDriver } from "./members.ts";
+import type { SessionBook } from "./session-book.ts";
 import { follow, whileWaiting } from "./session-clock.ts";
 import {
   type ArmedMember,
@@ -32,7 +34,8 @@ import { instantOf, type StartSession } from "./start-session.ts";
 import { isOpen, type SyncStore } from "./store.ts";
 
 export interface SyncGroupsOptions {
-  readonly store: SyncStore;
+  readonly store: Pick<SyncStore, "groups" | "putGroup" | "removeGroup">;
+  readonly book: SessionBook;
   readonly cameras: Cameras;
   readonly drivers: Readonly<Record<SyncMember["kind"], MemberDriver>>;
   /** Where devices may be. */
@@ -49,7 +52,7 @@ export interface SyncGroupsOptions {
 export class SyncGroups {
   readonly #options: SyncGroupsOptions;
   readonly #groups: GroupList;
-  readonly #open = new Map<string, SyncSession>();
+  readonly #book: SessionBook;
   readonly #timers = new Map<string, () => void>();
   /** Members being stopped. */
   readonly #stopping = new Map<string, Promise<void>>();
@@ -63,9 +66,9 @@ export class SyncGroups {
   constructor(options: SyncGroupsOptions) {
     this.#options = options;
     this.#groups = new GroupList(options);
-    const { bus, store, clock, clockSync } = options;
+    this.#book = options.book;
+    const { bus, clock, clockSync } = options;
     this.#wallOffsetUs = clock.monoToWallUs(0);
-    for (const session of store.openSessions()) this.#open.set(session.id, session);
     this.#stops = [
       bus.on("recording.started", ({ recording }) => this.#follow(recording, recordingNow(recording))),
       bus.on("recording.progress", ({ recording }) => this.#followFiles(recording)),
@@ -80,13 +83,13 @@ export class SyncGroups {
 
   /** Takes up sessions that were open when the hub went down. Call once recordings have been recovered. */
   start(): void {
-    for (const session of [...this.#open.values()]) {
+    for (const session of this.#book.open()) {
       for (const member of session.members) {
         if (isSettled(member)) continue;
         const change = this.#driver(member).resume(session, member);
         if (change.state !== undefined) this.#change(session.id, member.key, change);
       }
-      const open = this.#open.get(session.id);
+      const open = this.#book.openOne(session.id);
       if (open === undefined) continue;
       this.#scheduleEnd(open);
       // Those that had ended their recording, whose files were on their way.
@@ -112,7 +115,7 @@ export class SyncGroups {
   /** Its sessions and files stay. @throws OcelliError `not_found`, `file_in_use` while it records */
   remove(key: string): SyncGroup {
     const group = this.group(key);
-    const running = this.#runningIn(group);
+    const running = this.#book.openOf(group);
     if (running !== undefined) {
       throw new OcelliError("file_in_use", `${group.name} is recording. Stop session ${running.id} first.`, {
         details: { session: running.id },
@@ -124,33 +127,18 @@ export class SyncGroups {
 
   /** Newest first, running ones included. */
   sessions(limit = 100): readonly SyncSession[] {
-    return this.#options.store.sessions(limit);
+    return this.#book.newest(limit);
   }
 
   /** @throws OcelliError `not_found` */
   session(id: string): SyncSession {
-    const session = this.#open.get(id) ?? this.#options.store.session(id);
-    if (session !== undefined) return session;
-    throw new OcelliError("not_found", `There is no sync session ${id}.`, { details: { session: id } });
-  }
-
-  /** Names what was made of a session's files. @throws OcelliError `not_found` */
-  noteAligned(id: string, files: readonly string[]): void {
-    const session = this.session(id);
-    this.#write({ ...session, aligned: [...(session.aligned ?? []), ...files] });
-  }
-
-  /** One that is over; its files stay. @throws OcelliError `not_found` */
-  forget(id: string): SyncSession {
-    const session = this.session(id);
-    this.#options.store.removeSession(id);
-    return session;
+    return this.#book.session(id);
   }
 
   /** The one running session of a group. @throws OcelliError `not_found`, `not_recording` */
   runningOf(groupKey: string): SyncSession {
     const group = this.group(groupKey);
-    const session = this.#runningIn(group);
+    const session = this.#book.openOf(group);
     if (session !== undefined) return session;
     throw new OcelliError("not_recording", `${group.name} is not recording.`, {
       details: { group: group.name },
@@ -164,9 +152,9 @@ export class SyncGroups {
    *   with the member in the details; `not_recording` when it was ended before all were armed
    */
   async begin(request: StartSession): Promise<SyncSession> {
-    const { clock, clockSync, store } = this.#options;
+    const { clock, clockSync } = this.#options;
     const group = this.group(request.group);
-    const running = this.#runningIn(group);
+    const running = this.#book.openOf(group);
     if (running !== undefined) {
       throw new OcelliError(
         "already_recording",
@@ -190,9 +178,7 @@ export class SyncGroups {
       ...(request.durationS === undefined ? {} : { durationS: request.durationS }),
       ...(group.toleranceMs === undefined ? {} : { toleranceMs: group.toleranceMs }),
     };
-    // Before anything is armed, so that a crash leaves a trace of what belongs together.
-    store.putSession(session);
-    this.#open.set(session.id, session);
+    this.#book.add(session);
     const giveUp = new AbortController();
     const done = Promise.withResolvers<void>();
     this.#arming.set(session.id, { giveUp, done: done.promise });
@@ -277,23 +263,23 @@ export class SyncGroups {
       this.#assertFree(session, member);
       const change = await driver.arm(session, member, signal);
       const armed = { ...member, ...change, armedAtUs: this.#options.clock.wallUs() };
-      this.#note(session.id, armed);
+      this.#book.note(session.id, armed);
       // The clock may have been set meanwhile.
-      const now = this.#open.get(session.id);
+      const now = this.#book.openOne(session.id);
       if (now !== undefined && now.startAtUs !== session.startAtUs) driver.rearm(now, armed);
       return { member: armed };
     } catch (error) {
       const failed = { ...member, state: "failed" as const, error: messageOf(error) };
-      this.#note(session.id, failed);
+      this.#book.note(session.id, failed);
       return { member: failed, error };
     }
   }
 
   /** Not every device refuses, or even tells, a second start: it would record at the instant of the first. */
   #assertFree({ id }: SyncSession, { key, name }: SessionMember): void {
-    const other = [...this.#open.values()].find(
-      (one) => one.id !== id && one.members.some((member) => member.key === key && !isSettled(member)),
-    );
+    const other = this.#book
+      .open()
+      .find((one) => one.id !== id && one.members.some((member) => member.key === key && !isSettled(member)));
     if (other === undefined) return;
     throw new OcelliError(
       "already_recording",
@@ -302,25 +288,14 @@ export class SyncGroups {
     );
   }
 
-  /** At once, so that what its recording does from now on finds it. Told when all have been armed. */
-  #note(id: string, { key, ...change }: SessionMember): void {
-    const session = this.#open.get(id);
-    if (session !== undefined) this.#open.set(id, withMember(session, key, change));
-  }
-
   async #callOff(session: SyncSession): Promise<void> {
     // Its recordings end without a file; that is no news of the session any more.
-    this.#open.delete(session.id);
-    this.#unwrite(session);
+    this.#book.drop(session);
     await Promise.all(
       session.members.map((member) =>
         member.state === "failed" ? undefined : this.#driver(member).cancel(session, member),
       ),
     );
-  }
-
-  #runningIn({ id }: SyncGroup): SyncSession | undefined {
-    return [...this.#open.values()].find(({ groupId }) => groupId === id);
   }
 
   /** One that is gone fails like any other member that cannot take part. */
@@ -338,7 +313,7 @@ export class SyncGroups {
 
   /** What a recording of the hub does is what its member does. */
   #follow(recording: RecordingView, change: MemberChange): void {
-    for (const session of this.#open.values()) {
+    for (const session of this.#book.open()) {
       const member = session.members.find(({ recordingId }) => recordingId === recording.id);
       if (member !== undefined) this.#change(session.id, member.key, change);
     }
@@ -346,7 +321,7 @@ export class SyncGroups {
 
   /** A recording in segments has a further file now and then. */
   #followFiles(recording: RecordingView): void {
-    for (const { members } of this.#open.values()) {
+    for (const { members } of this.#book.open()) {
       const member = members.find(({ recordingId }) => recordingId === recording.id);
       if (member !== undefined && member.files.length !== recording.segments.length) {
         this.#follow(recording, recordingNow(recording));
@@ -360,7 +335,7 @@ export class SyncGroups {
     const wallOffsetUs = clock.monoToWallUs(0);
     const stepUs = wallOffsetUs - this.#wallOffsetUs;
     this.#wallOffsetUs = wallOffsetUs;
-    for (const session of [...this.#open.values()]) {
+    for (const session of this.#book.open()) {
       const now = follow(session, { nowUs: clock.wallUs(), stepUs, state: clockSync.state });
       if (now === undefined) continue;
       if (now.startAtUs !== session.startAtUs) {
@@ -378,39 +353,14 @@ export class SyncGroups {
   }
 
   #change(id: string, key: string, change: MemberChange): void {
-    const session = this.#open.get(id);
+    const session = this.#book.openOne(id);
     if (session === undefined) return;
     this.#put(judged(withMember(session, key, change), this.#options.clock.wallUs()));
   }
 
   #put(session: SyncSession): void {
-    if (isOpen(session)) this.#open.set(session.id, session);
-    else {
-      this.#open.delete(session.id);
-      this.#cancelTimer(session.id);
-    }
-    this.#write(session);
-    this.#options.bus.emit("sync.session", { session });
-  }
-
-  #write(session: SyncSession): void {
-    const { store, log } = this.#options;
-    try {
-      store.putSession(session);
-    } catch (error) {
-      // The recordings matter more than the note of them.
-      log.error({ err: error, session: session.id }, "a sync session could not be written down");
-    }
-  }
-
-  #unwrite({ id }: SyncSession): void {
-    const { store, log } = this.#options;
-    try {
-      store.removeSession(id);
-    } catch (error) {
-      // Its members must be let go all the same.
-      log.error({ err: error, session: id }, "a sync session that was called off is still written down");
-    }
+    if (!isOpen(session)) this.#cancelTimer(session.id);
+    this.#book.put(session);
   }
 
   /** Cameras are left to end by themselves: with their last frame, not a moment before it. */
