@@ -151,9 +151,12 @@ describe("a device that says it is idle while it waits for its instant", () => {
     async (how) => {
       const waiting = session();
       const armed = { ...member, ...(await driver.arm(waiting, member, new AbortController().signal)) };
-      await (how === "stopped"
+      const ended = await (how === "stopped"
         ? driver.stop(waiting, armed, () => undefined)
         : driver.cancel(waiting, armed));
+      if (how === "stopped") {
+        expect(ended).toMatchObject({ state: "failed", error: "It was stopped before its first frame." });
+      }
       expect(heard).not.toContain("STOP_RECORDING");
       begin();
       await stopped.promise;

@@ -101,11 +101,12 @@ export function deviceDriver(options: DeviceDriverOptions): MemberDriver & { clo
       } catch (error) {
         log.warn({ err: error, member: member.key }, "a device could not be stopped");
         void standDown(session, id, true);
-        return {
-          state: "failed",
-          error: stillThere("It did not end its recording", error, member),
-          declared,
-        };
+        // As of a camera.
+        const hasNotBegun = isRefusal(asOcelliError(error)) && clock.wallUs() < session.startAtUs;
+        const why = hasNotBegun
+          ? "It was stopped before its first frame."
+          : stillThere("It did not end its recording", error, member);
+        return { state: "failed", error: why, declared };
       }
     },
 
