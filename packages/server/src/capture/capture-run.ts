@@ -35,7 +35,7 @@ export interface CaptureRunOptions {
    * Default `every`.
    */
   readonly onTimeFrames?: () => "every" | "some" | "none";
-  /** The run is read promptly for so long at its start, while its times settle; default 5000. */
+  /** The run is read promptly for so long after its first frame, while its times settle; default 5000. */
   readonly promptAtFirstMs?: number;
   /** Just before a run that stalled is killed. */
   readonly onStall?: () => void;
@@ -61,7 +61,7 @@ export class CaptureRun {
   readonly #process: FfmpegProcess;
   readonly #parser: FragmentParser;
   readonly #output: PacedOutput | undefined;
-  readonly #startedAtMonoUs: number;
+  #firstFrameMonoUs: number | undefined;
   #mayWait = false;
   #over = false;
   #error: OcelliError | undefined;
@@ -88,9 +88,8 @@ export class CaptureRun {
       pipe?.close();
       throw error;
     }
-    this.#startedAtMonoUs = options.clock.monoUs();
-    this.#lastFrameMonoUs = this.#startedAtMonoUs;
-    this.#lastCheckMonoUs = this.#startedAtMonoUs;
+    this.#lastFrameMonoUs = options.clock.monoUs();
+    this.#lastCheckMonoUs = this.#lastFrameMonoUs;
     const onChunk = (chunk: Buffer, onTime: boolean): boolean => this.#read(chunk, onTime);
     if (pipe === undefined) this.#process.stdout.on("data", (chunk: Buffer) => onChunk(chunk, true));
     else this.#output = new PacedOutput({ clock: options.clock, pipe, onChunk });
@@ -159,6 +158,7 @@ export class CaptureRun {
       for (const frame of this.#parser.push(chunk)) {
         if (frame.track.kind === "video") {
           this.#frames++;
+          this.#firstFrameMonoUs ??= receivedAtMonoUs;
           this.#lastFrameMonoUs = receivedAtMonoUs;
         }
         this.#options.onFrame(frame, receivedAtMonoUs, onTime);
@@ -199,7 +199,8 @@ export class CaptureRun {
   #mayBatch(now: number): void {
     if (!this.#mayWait || this.#output === undefined || this.#output.inBatches) return;
     const { promptAtFirstMs = 5000 } = this.#options;
-    if (this.#frames === 0 || now - this.#startedAtMonoUs < promptAtFirstMs * 1000) return;
+    const first = this.#firstFrameMonoUs;
+    if (first === undefined || now - first < promptAtFirstMs * 1000) return;
     const onTime = this.#options.onTimeFrames?.() ?? "every";
     if (onTime !== "every" && this.#options.stallMs >= shortestStallMs)
       this.#output.batches(onTime === "some");

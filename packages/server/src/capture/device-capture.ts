@@ -27,7 +27,7 @@ export interface DeviceCaptureOptions extends OnDemandOptions {
   readonly ffmpeg?: string;
   /** Without a frame for this long (and at least five frame intervals) the run is ended; default 5000. */
   readonly stallTimeoutMs?: number;
-  /** Every frame is read as it comes for so long at the start of each run; default 5000. */
+  /** Every frame is read as it comes for so long after the first of each run; default 5000. */
   readonly promptAtFirstMs?: number;
   /** Video frames dropped at the start of each run, for sensors that need to warm up; default 0. */
   readonly skipFrames?: number;

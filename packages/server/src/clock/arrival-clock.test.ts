@@ -73,6 +73,54 @@ describe("ArrivalClock", () => {
       expect(Math.abs(errorUs - 3000)).toBeLessThan(100);
   });
 
+  it("ignores a burst that is read in two parts, as by a hub that is busy", () => {
+    const clock = new ArrivalClock();
+    // Four seconds of frames, of which the first part is read before the rest.
+    const errors = simulate(clock, {
+      seconds: 20,
+      fps: 5,
+      delayUs: (sinceUs) => (sinceUs < 4e6 ? 4e6 - sinceUs + (sinceUs < 1e6 ? 0 : 150_000) : 3000),
+    });
+    for (const { errorUs } of errors) expect(Math.abs(errorUs)).toBeLessThan(201_000);
+  });
+
+  it("does not stay late where a burst went on for long, and never goes back in time", () => {
+    const errors = simulate(new ArrivalClock(), {
+      ...{ seconds: 30, fps: 25 },
+      // Frames trickle in, a third slower than they were taken, until they are four seconds late; then all come that wait.
+      delayUs: (sinceUs) => (sinceUs < 4e6 ? 4e6 + sinceUs / 3 : 3000),
+    });
+    expect(Math.max(...errors.map(({ errorUs }) => errorUs))).toBeGreaterThan(3e6);
+    for (const { errorUs } of errors.filter(({ atS }) => atS > 20)) expect(errorUs).toBeLessThan(4000);
+    for (let i = 1; i < errors.length; i++) {
+      expect((errors[i]?.monoUs ?? 0) - (errors[i - 1]?.monoUs ?? 0)).toBeGreaterThan(0);
+    }
+  });
+
+  it("never goes back in time where only some arrivals are told", () => {
+    const clock = new ArrivalClock();
+    const told: number[] = [];
+    for (let i = 0; i < 1500; i++) {
+      const mediaUs = i * 40_000;
+      // Three seconds late for two seconds, then one arrival in two seconds.
+      if (i < 50 || i % 50 === 0) clock.arrived(mediaUs, 1e9 + mediaUs + (i < 50 ? 3e6 : 0));
+      if (clock.settled) told.push(clock.toMonoUs(mediaUs));
+    }
+    expect(told.length).toBeGreaterThan(1400);
+    for (let i = 1; i < told.length; i++) expect(told[i]).toBeGreaterThan(told[i - 1] ?? 0);
+  });
+
+  it("does not trust a frame or two whose own times are wrong", () => {
+    const clock = new ArrivalClock();
+    const wrong = new Set([100, 101, 300]);
+    for (let i = 0; i < 500; i++) {
+      const mediaUs = i * 40_000;
+      clock.arrived(mediaUs + (wrong.has(i) ? 2e6 : 0), 1e9 + mediaUs);
+      // At 500 ppm, as ever.
+      if (i > 260) expect(clock.toMonoUs(mediaUs) - 1e9 - mediaUs).toBeGreaterThan(-600_000);
+    }
+  });
+
   it("follows a delay that grew for good after its window, slowly", () => {
     const errors = simulate(new ArrivalClock(), {
       seconds: 600,

@@ -14,12 +14,21 @@
  * - The least delay itself (network, the camera's encoder) stays in the times: they are late by it.
  * - A delay that grows for good (another route) shows after a minute, at 500 ppm: 50 ms take 100 s.
  * - A delay that shrinks for good is followed at once, at 500 ppm.
- * - If the burst was not recognised as such, the first ten seconds may run up to 5 % fast or slow to catch up.
+ * - If the burst was not recognised as such, the first ten seconds may run up to 5 % fast or slow to catch up. Where
+ *   that is not enough by far, since several frames in a row came earlier than they could have, times run at half
+ *   their pace until it is.
  * - A source that jumps (`jumpUs`) is re-anchored by the caller with a new `ArrivalClock`.
  */
 
 const bucketUs = 5_000_000;
 const buckets = 12;
+/** One frame may have a wrong time; so many do not. */
+const proofs = 5;
+/** Late by more than this is too much to wait for. */
+const grossUs = 100_000;
+const grossPpm = 500_000;
+/** A burst may be read in two parts: so many frames in a row at their own pace are no burst. */
+const pacedFrames = 2;
 
 export interface ArrivalClockOptions {
   /** Longest settling, default 1 s. */
@@ -40,9 +49,16 @@ export class ArrivalClock {
   #minima: { readonly bucket: number; min: number }[] = [];
   #estimate = Number.POSITIVE_INFINITY;
   #firstArrivalUs: number | undefined;
-  #lastMediaUs = 0;
   #lastArrivalUs = 0;
+  /** While settling: the frame of the latest time, and how many in a row came at their own pace. */
+  #pace = { mediaUs: 0, arrivalUs: 0 };
+  #paced = 0;
   #settled = false;
+  /** Differences of the newest frames. */
+  #recent: number[] = [];
+  #catchingUp = false;
+  /** The latest frame that was asked for. */
+  #toldMediaUs = Number.NEGATIVE_INFINITY;
 
   constructor(options: ArrivalClockOptions = {}) {
     this.#maxSettleUs = options.maxSettleUs ?? 1_000_000;
@@ -63,18 +79,28 @@ export class ArrivalClock {
     if (first === undefined) {
       this.#firstArrivalUs = arrivalMonoUs;
       this.#estimate = difference;
+      this.#pace = { mediaUs, arrivalUs: arrivalMonoUs };
     } else if (!this.#settled) {
       this.#estimate = Math.min(this.#estimate, difference);
-      const paced = arrivalMonoUs - this.#lastArrivalUs >= (mediaUs - this.#lastMediaUs) / 2;
-      this.#settled = (paced && mediaUs > this.#lastMediaUs) || arrivalMonoUs - first >= this.#maxSettleUs;
+      // Frames that are presented before one that was sent earlier tell nothing of the pace.
+      if (mediaUs > this.#pace.mediaUs) {
+        const inPace = arrivalMonoUs - this.#pace.arrivalUs >= (mediaUs - this.#pace.mediaUs) / 2;
+        this.#paced = inPace ? this.#paced + 1 : 0;
+        this.#pace = { mediaUs, arrivalUs: arrivalMonoUs };
+      }
+      this.#settled = this.#paced >= pacedFrames || arrivalMonoUs - first >= this.#maxSettleUs;
     } else {
       const target = this.#windowMinimum(difference, arrivalMonoUs);
-      const ppm = arrivalMonoUs - first < this.#convergeUs ? this.#convergePpm : this.#slewPpm;
-      const most = (Math.max(0, arrivalMonoUs - this.#lastArrivalUs) * ppm) / 1e6;
+      const usual = arrivalMonoUs - first < this.#convergeUs ? this.#convergePpm : this.#slewPpm;
+      const ppm = this.#isGrosslyLate(difference) ? grossPpm : usual;
+      // Not more, where few arrivals are told, than leaves the next frame later than the one before.
+      const most = Math.min(
+        (Math.max(0, arrivalMonoUs - this.#lastArrivalUs) * ppm) / 1e6,
+        Math.max(0, mediaUs - this.#toldMediaUs) / 2,
+      );
       this.#estimate += Math.max(-most, Math.min(most, target - this.#estimate));
     }
     if (!this.#settled) this.#windowMinimum(difference, arrivalMonoUs);
-    this.#lastMediaUs = mediaUs;
     this.#lastArrivalUs = arrivalMonoUs;
   }
 
@@ -85,7 +111,17 @@ export class ArrivalClock {
 
   /** Monotonic time at which a frame of `mediaUs` was captured, whole microseconds. */
   toMonoUs(mediaUs: number): number {
+    this.#toldMediaUs = Math.max(this.#toldMediaUs, mediaUs);
     return Math.round(mediaUs + (Number.isFinite(this.#estimate) ? this.#estimate : 0));
+  }
+
+  /** Whether even the most delayed of the newest frames came long before the estimate has it. */
+  #isGrosslyLate(difference: number): boolean {
+    this.#recent.push(difference);
+    if (this.#recent.length > proofs) this.#recent.shift();
+    const late = this.#recent.length < proofs ? 0 : this.#estimate - Math.max(...this.#recent);
+    this.#catchingUp = late > (this.#catchingUp ? 0 : grossUs);
+    return this.#catchingUp;
   }
 
   #windowMinimum(difference: number, arrivalMonoUs: number): number {
