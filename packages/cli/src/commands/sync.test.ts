@@ -94,6 +94,13 @@ describe("ocelli sync", () => {
     });
   });
 
+  it("says that a device is named by its IP address", async () => {
+    expect(await ocelli("sync", "create", "x", "phone.local:8080")).toMatchObject({
+      code: 5,
+      err: expect.stringMatching(/no camera "phone\.local:8080"[\s\S]*named by its IP address/),
+    });
+  });
+
   it("says that a device is in no allowed network", async () => {
     expect(await ocelli("sync", "create", "x", "10.9.9.9:8080")).toMatchObject({
       code: 4,

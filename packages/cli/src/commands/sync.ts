@@ -168,7 +168,17 @@ function endText(session: Session): string {
 async function memberOf(text: string, { camera }: Context): Promise<Member> {
   const match = /^(?:\[([^\]]+)\]|([\d.]+))(?::(\d+))?$/.exec(text);
   const host = match?.[1] ?? match?.[2] ?? text;
-  if (isIP(host) === 0) return camera(text);
+  if (isIP(host) === 0) {
+    const id = await camera(text);
+    // No camera's name, id or node.
+    if (id === text && /^[^/]*[.:]/.test(text)) {
+      throw new OcelliError(
+        "camera_not_found",
+        `There is no camera "${text}". A MultiCam device is named by its IP address, such as 192.168.1.21 or 192.168.1.21:8081.`,
+      );
+    }
+    return id;
+  }
   return { host, ...(match?.[3] === undefined ? {} : { port: Number(match[3]) }) };
 }
 
