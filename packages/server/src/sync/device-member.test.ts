@@ -129,7 +129,10 @@ describe("a device that is to start", () => {
   it("is left alone when it refused: what it does is somebody else's", async () => {
     answer = "time_not_synchronized";
     const arming = driver.arm(session(), member, new AbortController().signal);
-    await expect(arming).rejects.toMatchObject({ code: "clock_not_synchronised" });
+    await expect(arming).rejects.toMatchObject({
+      code: "clock_not_synchronised",
+      message: expect.stringMatching(/\. Its clock is not right: let it reach a time server first\.$/),
+    });
     expect(heard).not.toContain("STOP_RECORDING");
   });
 });

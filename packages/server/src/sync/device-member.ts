@@ -242,5 +242,8 @@ const codes: Partial<Record<MultiCamError["code"], ErrorCode>> = {
 function asOcelliError(error: unknown): OcelliError {
   if (error instanceof OcelliError) return error;
   const code = error instanceof MultiCamError ? (codes[error.code] ?? "device_failed") : "device_failed";
-  return new OcelliError(code, messageOf(error), { cause: error });
+  const said = messageOf(error);
+  if (code !== "clock_not_synchronised") return new OcelliError(code, said, { cause: error });
+  const todo = "Its clock is not right: let it reach a time server first.";
+  return new OcelliError(code, `${said.replace(/[.]?$/, ".")} ${todo}`, { cause: error });
 }
