@@ -97,6 +97,21 @@ describe("ArrivalClock", () => {
     }
   });
 
+  it("follows frames that are sent in another order than they are presented by those that are not held up by it", () => {
+    const clock = new ArrivalClock();
+    // Two B-frames after each P-frame, which is presented after them; late at first by what was read of them together.
+    const late: number[] = [];
+    for (let i = 0; i < 60; i++) {
+      const inGop = i % 3;
+      const presented = inGop === 0 ? i + 2 : i - 1;
+      const sentUs = 1e9 + (i + 2) * 200_000;
+      clock.arrived(presented * 200_000, sentUs + (i < 10 ? 600_000 : 0));
+      if (clock.settled) late.push(clock.toMonoUs(presented * 200_000) - 1e9 - presented * 200_000);
+    }
+    expect(late[0]).toBeCloseTo(600_000, -1);
+    expect(late.at(-1)).toBeCloseTo(0, -1);
+  });
+
   it("never goes back in time where only some arrivals are told", () => {
     const clock = new ArrivalClock();
     const told: number[] = [];

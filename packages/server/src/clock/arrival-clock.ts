@@ -49,7 +49,8 @@ export class ArrivalClock {
   #minima: { readonly bucket: number; min: number }[] = [];
   #estimate = Number.POSITIVE_INFINITY;
   #firstArrivalUs: number | undefined;
-  #lastArrivalUs = 0;
+  /** When the estimate could last have changed. */
+  #slewedAtUs = 0;
   /** While settling: the frame of the latest time, and how many in a row came at their own pace. */
   #pace = { mediaUs: 0, arrivalUs: 0 };
   #paced = 0;
@@ -91,17 +92,21 @@ export class ArrivalClock {
       this.#settled = this.#paced >= pacedFrames || arrivalMonoUs - first >= this.#maxSettleUs;
     } else {
       const target = this.#windowMinimum(difference, arrivalMonoUs);
-      const usual = arrivalMonoUs - first < this.#convergeUs ? this.#convergePpm : this.#slewPpm;
-      const ppm = this.#isGrosslyLate(difference) ? grossPpm : usual;
-      // Not more, where few arrivals are told, than leaves the next frame later than the one before.
-      const most = Math.min(
-        (Math.max(0, arrivalMonoUs - this.#lastArrivalUs) * ppm) / 1e6,
-        Math.max(0, mediaUs - this.#toldMediaUs) / 2,
-      );
-      this.#estimate += Math.max(-most, Math.min(most, target - this.#estimate));
+      // A frame presented before one that was sent earlier is late by that, and moves nothing.
+      const newUs = mediaUs - this.#toldMediaUs;
+      if (newUs > 0) {
+        const usual = arrivalMonoUs - first < this.#convergeUs ? this.#convergePpm : this.#slewPpm;
+        const ppm = this.#isGrosslyLate(difference) ? grossPpm : usual;
+        // Not more, where few arrivals are told, than leaves the next frame later than the one before.
+        const most = Math.min((Math.max(0, arrivalMonoUs - this.#slewedAtUs) * ppm) / 1e6, newUs / 2);
+        this.#estimate += Math.max(-most, Math.min(most, target - this.#estimate));
+        this.#slewedAtUs = arrivalMonoUs;
+      }
     }
-    if (!this.#settled) this.#windowMinimum(difference, arrivalMonoUs);
-    this.#lastArrivalUs = arrivalMonoUs;
+    if (!this.#settled) {
+      this.#windowMinimum(difference, arrivalMonoUs);
+      this.#slewedAtUs = arrivalMonoUs;
+    }
   }
 
   /** How far a frame of `mediaUs` arriving now is from the estimate: negative is early, positive late. */
