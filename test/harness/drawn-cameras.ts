@@ -8,6 +8,15 @@ import { first } from "./sync.ts";
 
 const exec = promisify(execFile);
 
+/** Ways in which cameras send their pictures, with a keyframe a second; nothing is kept back in making them but by B-frames. */
+export type Encoding = "h264" | "h264 with AUDs" | "h264 with B-frames" | "hevc" | "mjpeg";
+
+export interface DrawnCamera extends Omit<VirtualCamera, "codec"> {
+  readonly encoding: Encoding;
+  /** Default false. */
+  readonly audio?: boolean;
+}
+
 export interface FfmpegCamera {
   /** Up to and with `-i` and what is read. */
   readonly input: readonly string[];
@@ -21,6 +30,41 @@ export async function drawnCamera(camera: VirtualCamera): Promise<FfmpegCamera> 
   const { width, height, fps } = camera;
   const { args, video }: CaptureInput = first(found).input({ format: "", width, height, fps });
   return { input: args, encode: video === "copy" ? [] : video.encodeArgs };
+}
+
+/** What an ffmpeg is given that stands for such a camera: what it reads, and what it makes of its picture and its sound. */
+export interface CameraArgs {
+  readonly input: readonly string[];
+  readonly video: readonly string[];
+  /** Empty without sound. */
+  readonly audio: readonly string[];
+}
+
+export async function cameraArgs({ encoding, audio = false, ...camera }: DrawnCamera): Promise<CameraArgs> {
+  const { input, encode } = await drawnCamera({ ...camera, codec: encoding === "mjpeg" ? "mjpeg" : "h264" });
+  // Sound of the same input keeps step with the picture; one of its own would hold it up.
+  const graph = `${input.at(-1) ?? ""}[out0];sine=sample_rate=16000[out1]`;
+  return {
+    input: audio ? [...input.slice(0, -1), graph] : input,
+    video: ["-map", "0:v", ...(encoding === "hevc" ? [] : encode), ...encoderArgs(encoding, camera.fps)],
+    audio: audio ? ["-map", "0:a", "-c:a", "aac"] : [],
+  };
+}
+
+/** Where they differ from those of a virtual camera. */
+function encoderArgs(encoding: Encoding, fps: number): string[] {
+  if (encoding === "h264 with AUDs") return ["-aud", "1"];
+  if (encoding === "h264 with B-frames") {
+    // P-frames are sent as soon as they were taken, and the B-frames before them after that.
+    const params = "bframes=2:b-adapt=0:sync-lookahead=0:rc-lookahead=0:sliced-threads=1:force-cfr=1";
+    return ["-preset", "veryfast", "-tune", "psnr", "-x264-params", params];
+  }
+  // RTP knows no others.
+  if (encoding === "mjpeg") return ["-huffman", "default"];
+  if (encoding !== "hevc") return [];
+  const params = `keyint=${fps}:log-level=error:pools=1:frame-threads=1`;
+  const encoder = ["-c:v", "libx265", "-preset", "ultrafast", "-tune", "zerolatency", "-pix_fmt", "yuv420p"];
+  return [...encoder, "-x265-params", params];
 }
 
 /**

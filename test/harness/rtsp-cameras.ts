@@ -1,18 +1,24 @@
 /**
  * RTSP cameras that run all the time, as those on a network do: whoever opens one comes in the middle of its stream. The
- * pictures are those of virtual cameras, H.264 with a keyframe a second, made and drawn by ffmpeg; what is here takes its
- * RTP packets and hands them to every client over the client's RTSP connection (RFC 2326, interleaved), unchanged.
+ * pictures are those of virtual cameras, with a keyframe a second, made and drawn by ffmpeg; what is here takes its RTP
+ * packets and hands them to every client unchanged, over the client's RTSP connection (RFC 2326, interleaved) or by UDP.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { VirtualCamera } from "../../packages/server/src/devices/virtual/provider.ts";
-import { drawnCamera } from "./drawn-cameras.ts";
+import { cameraArgs, type DrawnCamera } from "./drawn-cameras.ts";
 import { until } from "./hub.ts";
 
 const keyframeMs = 1000;
+
+export interface RtspCamera extends Omit<DrawnCamera, "encoding"> {
+  /** Default H.264. */
+  readonly encoding?: DrawnCamera["encoding"];
+  /** All in one stream of MPEG-TS, as some drones send it. Default false. */
+  readonly mpegTs?: boolean;
+}
 
 export interface RtspCameras extends AsyncDisposable {
   readonly urls: readonly string[];
@@ -20,13 +26,12 @@ export interface RtspCameras extends AsyncDisposable {
   restart(): Promise<void>;
 }
 
-export async function startRtspCameras(
-  count: number,
-  camera: Omit<VirtualCamera, "codec">,
-): Promise<RtspCameras> {
-  const signals = await Promise.all(
-    Array.from({ length: count }, () => Signal.open({ ...camera, codec: "h264" })),
-  );
+export function startRtspCameras(count: number, camera: RtspCamera): Promise<RtspCameras> {
+  return startDifferentRtspCameras(Array.from({ length: count }, () => camera));
+}
+
+export async function startDifferentRtspCameras(cameras: readonly RtspCamera[]): Promise<RtspCameras> {
+  const signals = await Promise.all(cameras.map((camera) => Signal.open(camera)));
   const restart = async (): Promise<void> => {
     await Promise.all(signals.map((signal) => signal.restart()));
   };
@@ -45,34 +50,48 @@ export async function startRtspCameras(
   };
 }
 
+/** Takes packets of a channel: twice the number of the track, one more for its reports. */
+interface Client {
+  packet(channel: number, packet: Buffer): void;
+  close(): void;
+}
+
 /** What one camera sends. */
 class Signal {
-  readonly clients = new Set<Socket>();
+  readonly clients = new Set<Client>();
   sdp = "";
-  readonly #rtp: UdpSocket;
-  /** Nobody reads the source's reports: the stream's own times are all there is. */
-  readonly #rtcp: UdpSocket;
+  /** A pair for each track: its packets, its reports. */
+  readonly #sockets: readonly UdpSocket[];
   readonly #args: readonly string[];
+  readonly #mpegTs: boolean;
+  #sequence = 0;
   #ffmpeg: ChildProcess | undefined;
 
-  private constructor(rtp: UdpSocket, rtcp: UdpSocket, args: readonly string[]) {
-    this.#rtp = rtp;
-    this.#rtcp = rtcp;
+  private constructor(sockets: readonly UdpSocket[], args: readonly string[], mpegTs: boolean) {
+    this.#sockets = sockets;
     this.#args = args;
-    rtp.on("message", (packet) => {
-      const head = Buffer.from([0x24, 0, packet.length >> 8, packet.length & 255]);
-      const framed = Buffer.concat([head, packet]);
-      for (const client of this.clients) client.write(framed);
-    });
+    this.#mpegTs = mpegTs;
+    for (const [channel, socket] of sockets.entries()) {
+      socket.on("message", (packet) => this.#send(channel, packet));
+    }
   }
 
-  static async open(camera: VirtualCamera): Promise<Signal> {
-    const [rtp, rtcp] = await Promise.all([boundSocket(), boundSocket()]);
-    const { input, encode } = await drawnCamera(camera);
-    const to = `rtp://127.0.0.1:${rtp.address().port}?rtcpport=${rtcp.address().port}&pkt_size=1400`;
+  static async open({ encoding = "h264", mpegTs = false, ...camera }: RtspCamera): Promise<Signal> {
+    const { input, video, audio } = await cameraArgs({ ...camera, encoding });
+    if (mpegTs) {
+      const stream = ["-flush_packets", "1", "-f", "mpegts", "pipe:1"];
+      return new Signal([], [...input, ...video, ...audio, ...stream], true);
+    }
+    const sockets = await Promise.all(Array.from({ length: audio.length > 0 ? 4 : 2 }, () => boundSocket()));
+    const to = (track: number): string[] => {
+      const [rtp = 0, rtcp = 0] = sockets.slice(2 * track).map((socket) => socket.address().port);
+      return ["-f", "rtp", `rtp://127.0.0.1:${rtp}?rtcpport=${rtcp}&pkt_size=1400`];
+    };
+    const described = ["-flags", "+global_header"];
     // Parameter sets are in the description, as with most cameras, and before each keyframe.
-    const stream = ["-flags", "+global_header", "-bsf:v", "dump_extra=freq=keyframe", "-f", "rtp", to];
-    return new Signal(rtp, rtcp, [...input, ...encode, ...stream]);
+    const header = encoding === "mjpeg" ? [] : [...described, "-bsf:v", "dump_extra=freq=keyframe"];
+    const sound = audio.length > 0 ? [...audio, ...described, ...to(1)] : [];
+    return new Signal(sockets, [...input, ...video, ...header, ...to(0), ...sound], false);
   }
 
   async restart(): Promise<void> {
@@ -83,28 +102,57 @@ class Signal {
       stdio: ["ignore", "pipe", "inherit"],
     });
     this.#ffmpeg = ffmpeg;
+    if (this.#mpegTs) {
+      this.sdp = described("v=0\no=- 0 0 IN IP4 127.0.0.1\ns=-\nt=0 0\nm=video 0 RTP/AVP 33\n");
+      ffmpeg.stdout.on("data", (stream) => this.#packets(stream));
+      return;
+    }
     let told = "";
     ffmpeg.stdout.on("data", (data) => (told += data));
-    const sdp = await until(
-      "what ffmpeg says of its RTP",
-      () => /v=0[\s\S]*\na=fmtp:[^\n]*\n/.exec(told)?.[0],
-    );
-    this.sdp = `${sdp.replace(/^m=video \d+/m, "m=video 0")}a=control:track\n`.replaceAll(/\r?\n/g, "\r\n");
+    const sdp = await until("what ffmpeg says of its RTP", () => /v=0[\s\S]*?\n(?=\r?\n)/.exec(told)?.[0]);
+    this.sdp = described(sdp);
   }
 
   async close(): Promise<void> {
     await this.#off();
-    for (const socket of [this.#rtp, this.#rtcp]) socket.close();
+    for (const socket of this.#sockets) socket.close();
+  }
+
+  /** Sends a piece of MPEG-TS as RTP packets (RFC 2250), what it ends with too. */
+  #packets(stream: Buffer): void {
+    for (let at = 0; at < stream.length; at += 7 * 188) {
+      const header = Buffer.from([0x80, 33, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+      header.writeUInt16BE(this.#sequence++ & 0xffff, 2);
+      header.writeUInt32BE(Math.round(performance.now() * 90) >>> 0, 4);
+      this.#send(0, Buffer.concat([header, stream.subarray(at, at + 7 * 188)]));
+    }
+  }
+
+  #send(channel: number, packet: Buffer): void {
+    for (const client of this.clients) client.packet(channel, packet);
   }
 
   async #off(): Promise<void> {
-    for (const client of this.clients) client.destroy();
+    for (const client of this.clients) client.close();
     if (this.#ffmpeg === undefined) return;
     const closed = once(this.#ffmpeg, "close");
     this.#ffmpeg.kill("SIGKILL");
     await closed;
     this.#ffmpeg = undefined;
   }
+}
+
+/** The description that clients are given: each track has a name, and no port of ours. */
+function described(sdp: string): string {
+  let track = 0;
+  const lines = sdp
+    .trim()
+    .split(/\r?\n/)
+    .flatMap((line) => {
+      const media = /^(m=\w+) \d+(.*)/.exec(line);
+      return media === null ? [line] : [`${media[1]} 0${media[2]}`, `a=control:track${track++}`];
+    });
+  return lines.map((line) => `${line}\r\n`).join("");
 }
 
 async function boundSocket(): Promise<UdpSocket> {
@@ -118,9 +166,26 @@ async function boundSocket(): Promise<UdpSocket> {
 function serve(socket: Socket, signals: readonly Signal[]): void {
   let received = Buffer.alloc(0);
   let chosen: Signal | undefined;
+  const ports = new Map<number, number>();
+  let udp: UdpSocket | undefined;
+  const client: Client = {
+    packet(channel, packet) {
+      if (udp !== undefined) {
+        const port = ports.get(channel - (channel % 2));
+        if (port !== undefined) udp.send(packet, port + (channel % 2), "127.0.0.1");
+        return;
+      }
+      const head = Buffer.from([0x24, channel, packet.length >> 8, packet.length & 255]);
+      socket.write(Buffer.concat([head, packet]));
+    },
+    close: () => socket.destroy(),
+  };
   socket.setNoDelay(true);
   socket.on("error", () => socket.destroy());
-  socket.on("close", () => chosen?.clients.delete(socket));
+  socket.on("close", () => {
+    chosen?.clients.delete(client);
+    udp?.close();
+  });
   socket.on("data", (chunk) => {
     received = Buffer.concat([received, chunk]);
     for (;;) {
@@ -136,8 +201,14 @@ function serve(socket: Socket, signals: readonly Signal[]): void {
       received = received.subarray(end + 4);
       const [method = "", url = ""] = request.split(" ");
       chosen ??= signals[Number(/:\d+\/(\d+)/.exec(url)?.[1])];
+      const track = Number(/\/track(\d)/.exec(url)?.[1] ?? 0);
+      const port = /client_port=(\d+)/i.exec(request)?.[1];
+      if (method === "SETUP" && port !== undefined) {
+        udp ??= createSocket("udp4");
+        ports.set(2 * track, Number(port));
+      }
       socket.write(answerTo(method, url, request, chosen?.sdp));
-      if (method === "PLAY") chosen?.clients.add(socket);
+      if (method === "PLAY") chosen?.clients.add(client);
       if (method === "TEARDOWN") socket.end();
     }
   });
@@ -153,7 +224,7 @@ function answerTo(method: string, url: string, request: string, sdp: string | un
     body = sdp;
     fields.push("Content-Type: application/sdp", `Content-Base: ${url}/`, `Content-Length: ${body.length}`);
   } else if (method === "SETUP") {
-    const transport = /^transport: *(RTP\/AVP\/TCP[^\r,]*)/im.exec(request)?.[1];
+    const transport = /^transport: *(RTP\/AVP[^\r,]*)/im.exec(request)?.[1];
     if (transport === undefined) status = "461 Unsupported Transport";
     else fields.push(`Transport: ${transport}`, "Session: 1");
   } else fields.push("Session: 1");
