@@ -91,6 +91,16 @@ describe("a session", () => {
     expect(forgotten).toEqual(["s", "s"]);
   });
 
+  it("is neither aligned nor deleted again while it is being deleted", async () => {
+    const { files, forgotten } = filesOf(session());
+    const removing = files.remove("s", true);
+    const refused = [files.align("s", {}), files.remove("s", true)].map((one) =>
+      expect(one).rejects.toMatchObject({ code: "file_in_use" }),
+    );
+    await Promise.all([removing, ...refused]);
+    expect(forgotten).toEqual(["s"]);
+  });
+
   it("is kept while it records, or when one of its files cannot be deleted", async () => {
     const open = filesOf(session({ state: "recording" }));
     await expect(open.files.remove("s", true)).rejects.toMatchObject({ code: "file_in_use" });

@@ -17,6 +17,8 @@ export class SessionFiles {
   readonly #reports: Reports;
   readonly #closing = new AbortController();
   readonly #aligning = new Map<string, Promise<Aligned>>();
+  /** Sessions whose files are being deleted. */
+  readonly #removing = new Set<string>();
 
   constructor(options: SessionFilesOptions) {
     this.#options = options;
@@ -31,7 +33,7 @@ export class SessionFiles {
 
   /**
    * Once at a time for a session.
-   * @throws OcelliError `not_found`, `file_in_use` while it records or is being aligned, and those of `alignSession`
+   * @throws OcelliError `not_found`, `file_in_use` while it records, is being aligned or deleted, and those of `alignSession`
    */
   async align(
     sessionId: string,
@@ -63,7 +65,8 @@ export class SessionFiles {
    * Forgets a session.
    * @param withFiles also deletes what its members recorded and what aligning made of that; files that are gone are no fault
    * @returns the session, and the files deleted
-   * @throws OcelliError `not_found`, `file_in_use` while it records or is being aligned, or a file is; it is kept then
+   * @throws OcelliError `not_found`, `file_in_use` while it records, is being aligned or deleted, or a file is in use; it is
+   *   kept then
    */
   async remove(
     sessionId: string,
@@ -76,20 +79,31 @@ export class SessionFiles {
       ? [...session.members.flatMap((member) => member.files), ...(session.aligned ?? [])]
       : [];
     const deleted: string[] = [];
-    for (const file of files) {
-      try {
-        await library.delete("recording", file);
-        deleted.push(file);
-      } catch (error) {
-        if (!(error instanceof OcelliError && error.code === "file_not_found")) throw error;
+    this.#removing.add(sessionId);
+    try {
+      for (const file of files) {
+        try {
+          await library.delete("recording", file);
+          deleted.push(file);
+        } catch (error) {
+          if (!(error instanceof OcelliError && error.code === "file_not_found")) throw error;
+        }
       }
+      return { session: sessions.forget(sessionId), deleted };
+    } finally {
+      this.#removing.delete(sessionId);
     }
-    return { session: sessions.forget(sessionId), deleted };
   }
 
   #refuseInUse(session: SyncSession): void {
-    if (!isOpen(session) && !this.#aligning.has(session.id)) return;
-    const why = isOpen(session) ? "is still recording. Stop it first." : "is being aligned.";
+    const why = isOpen(session)
+      ? "is still recording. Stop it first."
+      : this.#aligning.has(session.id)
+        ? "is being aligned."
+        : this.#removing.has(session.id)
+          ? "is being deleted."
+          : undefined;
+    if (why === undefined) return;
     throw new OcelliError("file_in_use", `Session ${session.id} ${why}`, {
       details: { session: session.id },
     });
