@@ -7,8 +7,8 @@
  *
  * ffmpeg hands a frame over when the next one reaches its muxer, so the arrival of a frame is the moment the
  * fragment *before* it came, or one before that for each frame it keeps back ahead of the muxer. Where there is audio
- * too, a frame of either track may push the other's out of the muxer, and that one frame cannot be counted on: a few
- * ms late at worst, and never early.
+ * too, a frame of either track may push the other's out of the muxer, and that one frame cannot be counted on: times
+ * are late by up to a frame interval, and never early.
  */
 import { OcelliError } from "@ocelli/protocol";
 import { ArrivalClock } from "../clock/arrival-clock.ts";
