@@ -140,6 +140,8 @@ export interface MemberReport {
   /** How far its times may be off, beside the hub's own clock. */
   readonly uncertaintyMs: number | undefined;
   readonly declared: SessionMember["declared"];
+  /** Why frames are missing where most are, as far as its sidecars say. */
+  readonly gapReason: string | undefined;
   /** Why its last recording ended, as its sidecar says. */
   readonly endReason: string | undefined;
   /** What could not be checked, or went wrong. */

@@ -1,4 +1,6 @@
 /** What is to be said of a session in words: what is bad is out of tolerance, the rest is good to know. Pure. */
+import { framesDropped as droppedHereAndThere } from "../recording/drops.ts";
+import { hubWasDown } from "../recording/session.ts";
 import type { MemberReport, SyncSession } from "./contract.ts";
 import { deviceClock } from "./device-clock.ts";
 import { clockFindings, trueStartUs } from "./session-clock.ts";
@@ -75,7 +77,7 @@ export function judge(
     if (framesDropped !== undefined && framesDropped > 0) {
       findings.push({
         bad: false,
-        text: `${key} lacks ${framesDropped} frame${framesDropped === 1 ? "" : "s"}; its longest time between two is ${ms(member.interval?.longestMs ?? 0)}`,
+        text: `${key} lacks ${framesDropped} frame${framesDropped === 1 ? "" : "s"}; its longest time between two is ${ms(member.interval?.longestMs ?? 0)}${gapText(member)}`,
       });
     }
   }
@@ -137,6 +139,12 @@ function endings(session: SyncSession, members: readonly MemberReport[]): string
     const who = ended.map(({ key }) => key).join(", ");
     return [`${who} ended after ${lastedS.toFixed(1)} s${of}: ${words}`];
   });
+}
+
+/** What the recording noted of its longest hole; of a few frames that did not come it knows no more than that. */
+function gapText({ gapReason }: MemberReport): string {
+  if (gapReason === undefined || gapReason === droppedHereAndThere) return "";
+  return ` (${gapReason === hubWasDown ? "the hub was not running" : gapReason})`;
 }
 
 /** A camera in the dark gives half of the frames it promised, and lacks none of those it could make. */

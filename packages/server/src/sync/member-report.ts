@@ -60,6 +60,7 @@ export async function memberReport(
     ...whose,
     files: member.files,
     nominalIntervalMs: nominalMs,
+    gapReason: longestGap(entries)?.reason,
     endReason: entries.at(-1)?.endReason,
   };
   const figures = meter.figures(nominalMs === undefined ? undefined : nominalMs * 1000);
@@ -99,6 +100,11 @@ export async function memberReport(
   };
 }
 
+function longestGap(entries: readonly MediaEntry[]): MediaEntry["gaps"][number] | undefined {
+  const lengthOf = ({ fromUs, toUs }: MediaEntry["gaps"][number]): number => toUs - fromUs;
+  return entries.flatMap(({ gaps }) => gaps).toSorted((a, b) => lengthOf(b) - lengthOf(a))[0];
+}
+
 /** How many frames could have been captured from T0 to the first one. Some jitter must not make it one. */
 function fittingBefore(startErrorMs: number, intervalMs: number | undefined): number {
   return intervalMs === undefined ? 0 : Math.max(0, Math.floor(startErrorMs / intervalMs - 0.02));
@@ -130,7 +136,7 @@ function untimed(
   nominalMs: number | undefined,
 ): Omit<
   MemberReport,
-  "key" | "name" | "kind" | "files" | "declared" | "nominalIntervalMs" | "endReason" | "notes"
+  "key" | "name" | "kind" | "files" | "declared" | "nominalIntervalMs" | "gapReason" | "endReason" | "notes"
 > {
   const isLooked = entry !== undefined && !isUnreadable(entry);
   return {

@@ -15,7 +15,14 @@ function member(key: string, more: Partial<MemberReport> = {}): MemberReport {
     },
     ...{ framesExpected: 110, framesReceived: 100, framesDropped: 10, durationS: 3.3 },
     interval: { deviationMs: 0.25, medianMs: 33.37, percentile99Ms: 34, longestMs: 367 },
-    ...{ uncertaintyMs: 0, movedMs: 0, declared: undefined, endReason: undefined, notes: [] },
+    ...{
+      uncertaintyMs: 0,
+      movedMs: 0,
+      declared: undefined,
+      endReason: undefined,
+      gapReason: undefined,
+      notes: [],
+    },
     curve: [{ fromMs: 12, toMs: 3300, shortestMs: 33, longestMs: 367 }],
     ...more,
   };

@@ -44,6 +44,7 @@ function files(times: Readonly<Record<string, readonly number[] | undefined>>, f
         durationS: 3,
         frames: 30,
         clockSteps: [],
+        gaps: [],
       }) as unknown as MediaEntry,
     async *frames(path) {
       const frames = times[path];
