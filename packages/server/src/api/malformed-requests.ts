@@ -12,7 +12,8 @@ const statuses: Readonly<Record<string, string>> = {
 
 /** For the `clientError` event of an HTTP server. */
 export function answerMalformed(error: Error, socket: Duplex): void {
-  if (!socket.writable || isReset(error)) {
+  // Where no HTTP is spoken yet, as in a TLS handshake that is not done, an answer would wait for ever, and the socket with it.
+  if (!socket.writable || !isOfHttp(error)) {
     socket.destroy();
     return;
   }
@@ -39,6 +40,6 @@ function codeOf(error: Error): string {
   return "code" in error ? String(error.code) : "";
 }
 
-function isReset(error: Error): boolean {
-  return codeOf(error) === "ECONNRESET";
+function isOfHttp(error: Error): boolean {
+  return /^(HPE|ERR_HTTP)_/.test(codeOf(error));
 }
