@@ -59,6 +59,20 @@ function pidOf(source: DeviceCapture): number {
 }
 
 describe("DeviceCapture", () => {
+  it.each(Array.from({ length: 16 }, (_, turns) => turns))(
+    "is free again for others when its first reader goes %d turns after coming",
+    async (turns) => {
+      const source = capture();
+      const leaving = new AbortController();
+      const lease = source.open(live("a viewer", { signal: leaving.signal }));
+      lease.catch(() => undefined);
+      for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+      leaving.abort();
+      await expect(lease).rejects.toThrow();
+      await stateOf(source, "idle");
+    },
+  );
+
   it.each(["mjpeg", "h264"] as const)(
     "gives the frames of a live %s camera, with their times",
     async (codec) => {

@@ -107,6 +107,8 @@ export class DeviceCapture extends OnDemandSource {
     gapReason: string | undefined,
   ): Promise<RunOutcome> {
     const { mode, input } = await unlessAborted(this.#options.input(this.mode ?? wantedMode, signal), signal);
+    // Between the answer and this nobody heard of it.
+    signal.throwIfAborted();
     // It may have gone while it was asked.
     if (this.#deviceLost) throw this.#lostError();
     this.beginRun(mode);

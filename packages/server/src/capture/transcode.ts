@@ -103,6 +103,7 @@ export class Transcode extends OnDemandSource {
     gapReason: string | undefined,
   ): Promise<RunOutcome> {
     const first = await this.#firstFragment(cursor, signal);
+    signal.throwIfAborted();
     if (first === undefined) return { error: this.#inputEnded(undefined), final: true };
     this.beginRun(this.#modeOf(inputMode));
     this.#publisher.beginRun(0, gapReason ?? this.#inputGap ?? "the input was interrupted");
