@@ -9,7 +9,7 @@ import { makePhoneVideo, PythonDevice } from "../harness/multicam.ts";
 import type { Rpc } from "../harness/rpc.ts";
 import { type AlignedObject, over, readRecording, reportOf, type SessionObject } from "../harness/sync.ts";
 
-// One session of two cameras and a phone, and a hub that is killed with -9 five times during it: while the phone is told,
+// A session of two cameras and a phone, and a hub that is killed with -9 five times: while the phone is told (it is called off),
 // while all wait, while all record, while the phone's file is fetched, while the session is aligned.
 
 const cameras = ["camera100", "camera101"];
@@ -56,6 +56,10 @@ async function sessionIn(rpc: Rpc): Promise<SessionObject> {
   if (session === undefined) throw new Error("there is no session");
   return session;
 }
+const isIdle = async (rpc: Rpc, device: string): Promise<boolean> =>
+  (await rpc.call("get_recording_status", { device })) === null;
+const stopsHeard = ({ commands }: PythonDevice): number =>
+  commands.filter((name) => name === "STOP_RECORDING").length;
 const statesOf = ({ status, members }: SessionObject): string[] => [
   status,
   ...members.map((member) => member.status),
@@ -81,15 +85,24 @@ it("a session outlives five kills of its hub, with every file whole and the trut
   let rpc = await open();
   const members = [...cameras, { host: "127.0.0.1", port: phone.port }];
   await rpc.call("create_sync_group", { name: "lab", members });
-  const starting = rpc.call("start_sync_recording", { group: "lab", delay: 12 });
+  const starting = rpc.call("start_sync_recording", { group: "lab", delay: 30 });
   starting.catch(() => undefined);
   await expect.poll(() => phone.commands, { timeout: 30_000 }).toContain("START_RECORDING");
   await kill();
   await expect(starting).rejects.toThrow("closed while waiting");
 
-  // Killed while all wait.
+  // Nobody was told that it stands: all are let go, and may start anew.
   rpc = await open();
-  const { session_id, start_at_us } = await sessionIn(rpc);
+  expect(await rpc.call("get_sync_sessions")).toMatchObject({ total: 0 });
+  await expect.poll(phoneSays, { timeout: 30_000 }).toBe("ready");
+  for (const device of cameras) await until(`${device} to be let go`, () => isIdle(rpc, device));
+  const stopsBefore = stopsHeard(phone);
+  const { session_id, start_at_us } = await rpc.call<SessionObject>("start_sync_recording", {
+    group: "lab",
+    delay: 12,
+  });
+
+  // Killed while all wait.
   expect((await sessionIn(rpc)).status).toBe("armed");
   await kill();
 
@@ -121,9 +134,7 @@ it("a session outlives five kills of its hub, with every file whole and the trut
   rpc = await open();
   expect(underWay()).toEqual([]);
 
-  for (const device of cameras) {
-    expect(await rpc.call("get_recording_status", { device })).toBeNull();
-  }
+  for (const device of cameras) expect(await isIdle(rpc, device)).toBe(true);
   expect(await phoneSays()).toBe("ready");
   const report = await reportOf(rpc, session_id);
   for (const member of report.members.slice(0, 2)) {
@@ -137,7 +148,7 @@ it("a session outlives five kills of its hub, with every file whole and the trut
   }
   const [fetched = "none"] = report.members[2]?.files ?? [];
   expect(readFileSync(join(recordings(), fetched)).equals(readFileSync(phoneVideo))).toBe(true);
-  expect(phone.commands.filter((name) => name === "STOP_RECORDING")).toHaveLength(1);
+  expect(stopsHeard(phone) - stopsBefore).toBe(1);
 
   // Two files a camera and one of the phone, each with its sidecar, and nothing else.
   expect(files()).toHaveLength(2 * 5);
