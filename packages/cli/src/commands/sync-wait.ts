@@ -26,7 +26,7 @@ export async function follow(begun: Session, context: Context): Promise<void> {
       toldState = session.status;
       draw(session, (Date.now() + hubAheadMs) * 1000, progress);
       await pause(intervalMs, io.signal);
-      session = await sessionNow(begun.session_id, context);
+      [session] = (await connection.call("get_sync_sessions", { session_id: begun.session_id })).sessions;
     }
   } catch (error) {
     if (!io.signal.aborted) throw error instanceof ConnectionError ? lost(begun, error) : error;
@@ -37,16 +37,6 @@ export async function follow(begun: Session, context: Context): Promise<void> {
     progress.end();
   }
   await printReport(begun.session_id, context);
-}
-
-/** Asked of few, since the hub reads all it is asked for: one that runs is among the newest, as a rule. */
-async function sessionNow(id: string, { connection }: Context): Promise<Session | undefined> {
-  for (const limit of [20, 1000]) {
-    const { sessions } = await connection.call("get_sync_sessions", { limit });
-    const found = sessions.find(({ session_id }) => session_id === id);
-    if (found !== undefined || sessions.length < limit) return found;
-  }
-  return undefined;
 }
 
 /** The hub may be gone for good, or be back in a moment: it takes its sessions up again. */

@@ -182,20 +182,17 @@ async function memberOf(text: string, { camera }: Context): Promise<Member> {
   return { host, ...(match?.[3] === undefined ? {} : { port: Number(match[3]) }) };
 }
 
-/** @throws OcelliError `not_recording`, `invalid_params` when several run */
+/** @throws OcelliError `not_found`, `not_recording`, `invalid_params` when several run */
 async function runningSession(wanted: string | undefined, { connection }: Context): Promise<string> {
-  const { sessions } = await connection.call("get_sync_sessions", { limit: 1000 });
-  const running = sessions.filter(({ status }) => status === "armed" || status === "recording");
+  const { sessions: running } = await connection.call("get_sync_sessions", { running: true });
   if (wanted !== undefined) {
-    const known = sessions.find(({ session_id }) => session_id === wanted);
-    if (known !== undefined) return known.session_id;
     const { groups } = await connection.call("get_sync_groups");
     const group = groups.find(({ group_id, name }) => group_id === wanted || name === wanted);
-    const found = running.find(({ group_id }) => group_id === group?.group_id);
+    // What is no group is the id of a session: of one that is over or is not there, the hub says so.
+    if (group === undefined) return wanted;
+    const found = running.find(({ group_id }) => group_id === group.group_id);
     if (found !== undefined) return found.session_id;
-    throw group === undefined
-      ? new OcelliError("not_found", `There is no sync group or session ${wanted}.`)
-      : new OcelliError("not_recording", `${group.name} is not recording.`);
+    throw new OcelliError("not_recording", `${group.name} is not recording.`);
   }
   const [only, second] = running;
   if (only === undefined) throw new OcelliError("not_recording", "No sync session is running.");

@@ -184,7 +184,12 @@ export const syncMethods = {
   ),
   get_sync_sessions: method(
     "viewer",
-    { limit: wholeNumber(1, 1000).optional() },
+    {
+      limit: wholeNumber(1, 100).optional(),
+      offset: wholeNumber(0, 2 ** 31).optional(),
+      session_id: id.optional(),
+      running: z.boolean().optional(),
+    },
     z.looseObject({ sessions: z.array(syncSessionSchema), total: count }),
   ),
   /** Its files stay unless `delete_files`. */

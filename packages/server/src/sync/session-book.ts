@@ -7,7 +7,7 @@ import type { EventBus } from "../events/bus.ts";
 import type { Log } from "../log/log.ts";
 import type { SessionMember, SyncGroup, SyncSession } from "./contract.ts";
 import { withMember } from "./session-state.ts";
-import { isOpen, type SyncStore } from "./store.ts";
+import { isOpen, type SessionPage, type SyncStore } from "./store.ts";
 
 export interface SessionBookOptions {
   readonly store: SyncStore;
@@ -39,8 +39,9 @@ export class SessionBook {
   }
 
   /** Newest first, running ones included. */
-  newest(limit: number): readonly SyncSession[] {
-    return this.#options.store.sessions(limit);
+  page(page: SessionPage): { sessions: readonly SyncSession[]; total: number } {
+    const { store } = this.#options;
+    return { sessions: store.sessions(page), total: store.sessionCount() };
   }
 
   /** @throws OcelliError `not_found` */

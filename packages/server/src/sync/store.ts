@@ -22,12 +22,18 @@ export function isOpen({ state }: SyncSession): boolean {
   return state === "armed" || state === "recording";
 }
 
+export interface SessionPage {
+  readonly limit: number;
+  readonly offset: number;
+}
+
 export interface SyncStore {
   groups(): SyncGroup[];
   putGroup(group: SyncGroup): void;
   removeGroup(id: string): void;
   /** Newest first. */
-  sessions(limit: number): SyncSession[];
+  sessions(page: SessionPage): SyncSession[];
+  sessionCount(): number;
   openSessions(): SyncSession[];
   session(id: string): SyncSession | undefined;
   putSession(session: SyncSession): void;
@@ -43,9 +49,10 @@ export function syncStore(database: Database): SyncStore {
   const putGroup = database.command("INSERT OR REPLACE INTO sync_groups (id, name, body) VALUES (?, ?, ?)");
   const removeGroup = database.command("DELETE FROM sync_groups WHERE id = ?");
   const newest = database.query(
-    "SELECT body FROM sync_sessions ORDER BY start_at_us DESC, id LIMIT ?",
+    "SELECT body FROM sync_sessions ORDER BY start_at_us DESC, id LIMIT ? OFFSET ?",
     session,
   );
+  const count = database.query("SELECT count(*) AS n FROM sync_sessions", ({ n }) => Number(n));
   const open = database.query("SELECT body FROM sync_sessions WHERE open = 1", session);
   const one = database.query("SELECT body FROM sync_sessions WHERE id = ?", session);
   const put = database.command(
@@ -56,7 +63,8 @@ export function syncStore(database: Database): SyncStore {
     groups: () => groups.all(),
     putGroup: (made) => void putGroup.run(made.id, made.name, JSON.stringify(made)),
     removeGroup: (id) => void removeGroup.run(id),
-    sessions: (limit) => newest.all(limit),
+    sessions: ({ limit, offset }) => newest.all(limit, offset),
+    sessionCount: () => count.get() ?? 0,
     openSessions: () => open.all(),
     session: (id) => one.get(id),
     putSession: (made) =>

@@ -31,7 +31,7 @@ import {
   withMember,
 } from "./session-state.ts";
 import { instantOf, type StartSession } from "./start-session.ts";
-import { isOpen, type SyncStore } from "./store.ts";
+import { isOpen, type SessionPage, type SyncStore } from "./store.ts";
 
 export interface SyncGroupsOptions {
   readonly store: Pick<SyncStore, "groups" | "putGroup" | "removeGroup">;
@@ -84,19 +84,10 @@ export class SyncGroups {
   /** Takes up sessions that were open when the hub went down. Call once recordings have been recovered. */
   start(): void {
     for (const session of this.#book.open()) {
-      const wasBeingArmed = this.#wasBeingArmed(session);
       for (const member of session.members) {
         if (isSettled(member)) continue;
         const change = this.#driver(member).resume(session, member);
         if (change.state !== undefined) this.#change(session.id, member.key, change);
-      }
-      if (wasBeingArmed) {
-        this.#options.log.warn(
-          { session: session.id },
-          "a sync session was not ready when the hub went down: it is called off",
-        );
-        void this.#callOff(this.session(session.id));
-        continue;
       }
       const open = this.#book.openOne(session.id);
       if (open === undefined) continue;
@@ -105,11 +96,6 @@ export class SyncGroups {
       const ended = open.members.filter(({ declared }) => declared?.fileName !== undefined);
       for (const member of ended) void this.#stop(open, member);
     }
-  }
-
-  /** Nobody has been told that it stands, and nobody has begun: all or none. */
-  #wasBeingArmed({ members, startAtUs }: SyncSession): boolean {
-    return members.some(({ state }) => state === "pending") && startAtUs > this.#options.clock.wallUs();
   }
 
   groups(): readonly SyncGroup[] {
@@ -140,8 +126,13 @@ export class SyncGroups {
   }
 
   /** Newest first, running ones included. */
-  sessions(limit = 100): readonly SyncSession[] {
-    return this.#book.newest(limit);
+  sessions(page: SessionPage): { readonly sessions: readonly SyncSession[]; readonly total: number } {
+    return this.#book.page(page);
+  }
+
+  /** Those that wait or record. */
+  running(): readonly SyncSession[] {
+    return this.#book.open();
   }
 
   /** @throws OcelliError `not_found` */

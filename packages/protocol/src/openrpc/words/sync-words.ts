@@ -48,7 +48,12 @@ export const syncWords: Words = {
   },
   get_sync_sessions: {
     summary: "Extension: what groups recorded, newest first.",
-    params: { limit: "100 unless given" },
+    params: {
+      limit: "at most so many; 100 unless given",
+      offset: "skip so many",
+      session_id: "only this one",
+      running: "true: only those that wait or record, all of them",
+    },
   },
   delete_sync_session: {
     summary:

@@ -66,7 +66,7 @@ export interface RpcServices {
   readonly views: Pick<LiveViews, "viewersOf" | "totalsOf">;
   readonly sync: Pick<
     SyncGroups,
-    "groups" | "create" | "remove" | "begin" | "end" | "session" | "sessions" | "runningOf"
+    "groups" | "create" | "remove" | "begin" | "end" | "session" | "sessions" | "running" | "runningOf"
   >;
   readonly sessionFiles: Pick<SessionFiles, "report" | "align" | "remove">;
   readonly clockSync: Pick<ClockSync, "state">;

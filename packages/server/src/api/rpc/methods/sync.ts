@@ -77,9 +77,14 @@ const stopSyncRecording: MethodImplementation<"stop_sync_recording"> = {
 };
 
 const getSyncSessions: MethodImplementation<"get_sync_sessions"> = {
-  run({ limit }, _call, { sync }) {
-    const sessions = sync.sessions(limit ?? 100).map(sessionObject);
-    return { sessions, total: sessions.length };
+  run({ session_id, running, limit, offset }, _call, { sync }) {
+    if (session_id !== undefined) return { sessions: [sessionObject(sync.session(session_id))], total: 1 };
+    if (running === true) {
+      const open = sync.running();
+      return { sessions: open.map(sessionObject), total: open.length };
+    }
+    const { sessions, total } = sync.sessions({ limit: limit ?? 100, offset: offset ?? 0 });
+    return { sessions: sessions.map(sessionObject), total };
   },
 };
 
