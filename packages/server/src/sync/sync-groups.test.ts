@@ -489,6 +489,26 @@ describe("a sync group", () => {
     expect(groups.sessions({ limit: 10, offset: 0 })).toEqual({ sessions: [], total: 0 });
   });
 
+  it("calls off after a restart what was not ready, and nobody had been told of", async () => {
+    const database = openDatabase(":memory:", syncMigrations);
+    const before = open(database);
+    before.create({ name: "lab", members: [camera("camera0"), camera("camera2"), device] });
+    slow.set("camera2", new Promise(() => undefined));
+    void before.begin({ group: "lab" });
+    await clock.advanceAsync(100);
+    before.close();
+    const { startAtUs } = before.runningOf("lab");
+    active = "camera0";
+    activeName = `lab_${new Date(startAtUs / 1000).toISOString().replaceAll(/[-:]|\.\d+/g, "")}_camera0.mp4`;
+    const after = open(database);
+    after.start();
+    await clock.advanceAsync(100);
+    for (const call of ["stop camera0", "device let go"]) expect(calls).toContain(call);
+    expect(after.sessions({ limit: 10, offset: 0 }).total).toBe(0);
+    expect(() => after.runningOf("lab")).toThrow("not recording");
+    after.close();
+  });
+
   it("takes up recordings that began before the hub could note them", async () => {
     const database = openDatabase(":memory:", syncMigrations);
     const before = open(database);
@@ -499,6 +519,7 @@ describe("a sync group", () => {
     await clock.advanceAsync(100);
     before.close();
     const { id, startAtUs } = before.runningOf("lab");
+    await clock.advanceAsync(5_000);
     const stem = `lab_${new Date(startAtUs / 1000).toISOString().replaceAll(/[-:]|\.\d+/g, "")}_camera`;
     active = "camera0";
     activeName = `${stem}0.mp4`;

@@ -84,10 +84,19 @@ export class SyncGroups {
   /** Takes up sessions that were open when the hub went down. Call once recordings have been recovered. */
   start(): void {
     for (const session of this.#book.open()) {
+      const wasBeingArmed = this.#wasBeingArmed(session);
       for (const member of session.members) {
         if (isSettled(member)) continue;
         const change = this.#driver(member).resume(session, member);
         if (change.state !== undefined) this.#change(session.id, member.key, change);
+      }
+      if (wasBeingArmed) {
+        this.#options.log.warn(
+          { session: session.id },
+          "a sync session was not ready when the hub went down: it is called off",
+        );
+        void this.#callOff(this.session(session.id));
+        continue;
       }
       const open = this.#book.openOne(session.id);
       if (open === undefined) continue;
@@ -96,6 +105,11 @@ export class SyncGroups {
       const ended = open.members.filter(({ declared }) => declared?.fileName !== undefined);
       for (const member of ended) void this.#stop(open, member);
     }
+  }
+
+  /** Nobody has been told that it stands, and nobody has begun: all or none. */
+  #wasBeingArmed({ members, startAtUs }: SyncSession): boolean {
+    return members.some(({ state }) => state === "pending") && startAtUs > this.#options.clock.wallUs();
   }
 
   groups(): readonly SyncGroup[] {
