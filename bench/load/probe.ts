@@ -4,6 +4,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { Session } from "node:inspector/promises";
+import { getHeapSpaceStatistics } from "node:v8";
 import type { ProbeAnswer, ProbeAsk } from "./probed.ts";
 
 const session = new Session();
@@ -25,7 +26,10 @@ async function answer(ask: ProbeAsk): Promise<ProbeAnswer> {
   const { rss, heapUsed, external } = process.memoryUsage();
   const handles: Record<string, number> = {};
   for (const name of process.getActiveResourcesInfo()) handles[name] = (handles[name] ?? 0) + 1;
-  return { rss, heapUsed, external, handles };
+  const code = getHeapSpaceStatistics()
+    .filter(({ space_name }) => /code|trusted/.test(space_name))
+    .reduce((sum, { space_used_size }) => sum + space_used_size, 0);
+  return { rss, heapUsed, external, code, handles };
 }
 
 process.on("message", ({ id, ask }: { id: number; ask: ProbeAsk }) => {

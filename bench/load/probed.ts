@@ -11,6 +11,8 @@ export interface ProbeAnswer {
   readonly rss: number;
   readonly heapUsed: number;
   readonly external: number;
+  /** Of `heapUsed`: what V8 has compiled. */
+  readonly code: number;
   /** What keeps the event loop busy, by kind. */
   readonly handles: Readonly<Record<string, number>>;
 }
