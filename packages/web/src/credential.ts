@@ -59,9 +59,14 @@ export class Credential {
   }
 
   async #renew(leftMs: number): Promise<void> {
+    const known = storedCredential();
+    // Somebody may sign out meanwhile, here or on another page of this browser: that stands.
+    const signedOut = (): boolean => storedCredential() !== known;
     try {
-      await this.#use(await this.#token("refresh_token", {}));
+      const token = await this.#token("refresh_token", {});
+      if (!signedOut()) await this.#use(token);
     } catch {
+      if (signedOut()) return;
       // It is still good: for another try when the connection is back, and else until its end.
       this.#timer = window.setTimeout(() => this.#onEnd(), Math.min(leftMs / 2, longestWaitMs));
     }
