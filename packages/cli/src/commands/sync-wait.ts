@@ -2,9 +2,9 @@
 import { ConnectionError } from "@ocelli/client";
 import type { ResultOf } from "@ocelli/protocol/camera-service";
 import type { Context } from "../context.ts";
-import { Interrupted } from "../exit-codes.ts";
+import { CommandError, Interrupted } from "../exit-codes.ts";
 import { ProgressLine } from "../progress.ts";
-import { countdownText, durationText } from "../words.ts";
+import { countdownText, durationText, harmless } from "../words.ts";
 import { printReport } from "./sync-results.ts";
 
 type Session = ResultOf<"start_sync_recording">;
@@ -37,6 +37,12 @@ export async function follow(begun: Session, context: Context): Promise<void> {
     progress.end();
   }
   await printReport(begun.session_id, context);
+  const failed = (session ?? begun).members.filter(({ status }) => status === "failed");
+  // For scripts: the report says why.
+  if (failed.length > 0) {
+    const names = failed.map(({ member }) => harmless(member)).join(", ");
+    throw new CommandError("member_failed", `Not everybody recorded: ${names} failed.`);
+  }
 }
 
 /** The hub may be gone for good, or be back in a moment: it takes its sessions up again. */

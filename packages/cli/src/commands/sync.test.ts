@@ -49,6 +49,19 @@ describe("ocelli sync", () => {
     expect(aligned.out).toMatch(/\ncamera101 +\d+ +copy +lab_\S+_camera101_aligned\.mp4\n$/);
   });
 
+  it("tells a script that a member failed, after the report", async () => {
+    // Nothing listens there.
+    await ocelli("sync", "create", "most", "camera100", "127.0.0.1:1");
+    const { code, out, err } = await ocelli(
+      ...["sync", "start", "most", "--allow-partial", "--duration", "1", "--wait"],
+    );
+    expect(out).toMatch(/\nVerdict {2}a member failed\n/);
+    expect(err).toMatch(/\nocelli: Not everybody recorded: 127\.0\.0\.1:1 failed\.\n$/);
+    expect(code).toBe(1);
+    await ocelli("sync", "forget", /[\w-]{36}/.exec(out)?.[0] ?? "", "--files");
+    await ocelli("sync", "delete", "most");
+  });
+
   it("goes on with the session when the wait for it is interrupted, and stops it by name", async () => {
     const waiting = start(["sync", "start", "lab", "--delay", "1", "--wait"], env());
     await until("the recording", () => waiting.io.text.err.includes("lab: recording"));
