@@ -1,8 +1,8 @@
 import { Networks } from "./auth/networks.ts";
 import type { HubContext } from "./hub-parts.ts";
 import type { Recording, RecordingParts } from "./hub-recording.ts";
-import { cameraDriver } from "./sync/camera-member.ts";
-import { deviceDriverWhenNeeded } from "./sync/device-driver.ts";
+import { cameraDriver } from "./sync/members/camera-member.ts";
+import { deviceDriverWhenNeeded } from "./sync/members/device-driver.ts";
 import { SessionBook } from "./sync/session-book.ts";
 import { SessionFiles } from "./sync/session-files.ts";
 import { syncStore } from "./sync/store.ts";

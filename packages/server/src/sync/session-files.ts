@@ -1,12 +1,12 @@
 /** What can be asked of a session's files: the report, and the cut to what all members have. */
 import { OcelliError } from "@ocelli/protocol";
 import { recordedFrames } from "../library/recorded-frames.ts";
-import { type Aligned, type AlignOptions, type AlignParts, alignSession } from "./align.ts";
+import { type Aligned, type AlignOptions, type AlignParts, alignSession } from "./align/align.ts";
 import type { SyncReport, SyncSession } from "./contract.ts";
-import { Reports } from "./reports.ts";
+import { removeUnfinished } from "./members/work-folder.ts";
+import { Reports } from "./report/reports.ts";
 import type { SessionBook } from "./session-book.ts";
 import { isOpen } from "./store.ts";
-import { removeUnfinished } from "./work-folder.ts";
 
 export interface SessionFilesOptions extends Omit<AlignParts, "frames"> {
   readonly sessions: Pick<SessionBook, "session" | "forget" | "noteAligned">;

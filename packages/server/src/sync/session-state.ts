@@ -2,7 +2,7 @@
 import { OcelliError } from "@ocelli/protocol";
 import type { RecordingView } from "../events/catalogue.ts";
 import type { SessionMember, SyncMember, SyncSession } from "./contract.ts";
-import type { MemberChange } from "./members.ts";
+import type { MemberChange } from "./members/members.ts";
 
 export function keyOf(member: SyncMember): string {
   return member.kind === "camera" ? member.cameraId : `${member.host}:${member.port}`;

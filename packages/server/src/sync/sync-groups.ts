@@ -14,10 +14,10 @@ import { type ClockSync, stampOf } from "../clock/sync/state.ts";
 import type { EventBus } from "../events/bus.ts";
 import type { RecordingView } from "../events/catalogue.ts";
 import type { Log } from "../log/log.ts";
-import { outcomeOf } from "./camera-member.ts";
 import type { SessionMember, SyncGroup, SyncMember, SyncSession } from "./contract.ts";
 import { GroupList, type GroupListOptions, type NewGroup } from "./group-list.ts";
-import type { MemberChange, MemberDriver } from "./members.ts";
+import { outcomeOf } from "./members/camera-member.ts";
+import type { MemberChange, MemberDriver } from "./members/members.ts";
 import type { SessionBook } from "./session-book.ts";
 import { follow, whileWaiting } from "./session-clock.ts";
 import {

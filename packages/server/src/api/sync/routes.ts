@@ -3,7 +3,7 @@
  * (`report.html`, `report.json`), and its `metadata.json` as MultiCam controllers write it.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { reportPage } from "../../sync/report-page.ts";
+import { reportPage } from "../../sync/report/report-page.ts";
 import type { SessionFiles } from "../../sync/session-files.ts";
 import { sessionMetadata } from "../../sync/session-metadata.ts";
 import type { SyncGroups } from "../../sync/sync-groups.ts";

@@ -5,15 +5,15 @@
 import { rename, rm } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { OcelliError } from "@ocelli/protocol";
-import type { Clock } from "../clock/clock.ts";
-import { mediaFileArgs } from "../ffmpeg/media-file.ts";
-import { runFfmpeg } from "../ffmpeg/run.ts";
-import type { Library, Sidecar } from "../library/contract.ts";
-import { describeFile } from "../library/describe.ts";
-import { extensionOfImport } from "../library/names.ts";
-import { isoOfUs } from "../library/sidecar.ts";
-import { syncFolder } from "../store/atomic-file.ts";
-import type { SyncSession } from "./contract.ts";
+import type { Clock } from "../../clock/clock.ts";
+import { mediaFileArgs } from "../../ffmpeg/media-file.ts";
+import { runFfmpeg } from "../../ffmpeg/run.ts";
+import type { Library, Sidecar } from "../../library/contract.ts";
+import { describeFile } from "../../library/describe.ts";
+import { extensionOfImport } from "../../library/names.ts";
+import { isoOfUs } from "../../library/sidecar.ts";
+import { syncFolder } from "../../store/atomic-file.ts";
+import type { SyncSession } from "../contract.ts";
 
 export interface ImportParts {
   readonly library: Library;

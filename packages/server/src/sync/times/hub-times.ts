@@ -1,6 +1,6 @@
 /** Frames of a member with times of the hub's clock as it was at T0, whatever clock they were recorded by. */
-import type { MediaEntry } from "../library/contract.ts";
-import type { MemberReport } from "./contract.ts";
+import type { MediaEntry } from "../../library/contract.ts";
+import type { MemberReport } from "../contract.ts";
 import { deviceClock } from "./device-clock.ts";
 import { onOneClock, type StampedFrame, totalUs } from "./one-clock.ts";
 

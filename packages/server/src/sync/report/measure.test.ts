@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { DropAccount } from "../recording/drops.ts";
+import { DropAccount } from "../../recording/drops.ts";
 import { IntervalCurve } from "./interval-curve.ts";
 import { IntervalHistogram } from "./interval-histogram.ts";
 import { type FrameFigures, FrameMeter } from "./measure.ts";

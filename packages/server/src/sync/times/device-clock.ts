@@ -1,5 +1,5 @@
 /** How the clock of a device stood against the hub's, as far as one answer can tell. Pure. */
-import type { MemberReport } from "./contract.ts";
+import type { MemberReport } from "../contract.ts";
 
 export interface DeviceClock {
   /** What makes a time of the device one of the hub, microseconds; 0 when nothing shows that they differ. */

@@ -1,5 +1,5 @@
 /** What a session does with one member, whatever it is: arm, stop, and say what became of it. */
-import type { SessionMember, SyncSession } from "./contract.ts";
+import type { SessionMember, SyncSession } from "../contract.ts";
 
 export type MemberChange = Partial<Omit<SessionMember, "key" | "member">>;
 

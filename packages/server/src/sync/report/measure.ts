@@ -2,7 +2,7 @@
  * What the capture times of a member's frames say. Takes them one by one and keeps none: memory is the same for a second
  * and for a month.
  */
-import { missingIn } from "../recording/drops.ts";
+import { missingIn } from "../../recording/drops.ts";
 import { IntervalCurve, type IntervalSpan } from "./interval-curve.ts";
 import { type IntervalBin, IntervalHistogram } from "./interval-histogram.ts";
 

@@ -2,14 +2,14 @@
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, OcelliError } from "@ocelli/protocol";
-import type { EventBus } from "../events/bus.ts";
+import type { EventBus } from "../../events/bus.ts";
+import type { MemberReport, SyncReport } from "../contract.ts";
+import { fileStem, syncFacts } from "../members/camera-member.ts";
+import { importFile } from "../members/import-file.ts";
+import { alignFolder } from "../members/work-folder.ts";
 import { previewArgs } from "./align-args.ts";
 import { encoderThreads, runFfmpegWork } from "./align-ffmpeg.ts";
-import { fileStem, syncFacts } from "./camera-member.ts";
-import type { MemberReport, SyncReport } from "./contract.ts";
 import { type CutParts, cutMember, type MemberCut, planMemberCut } from "./cut-member.ts";
-import { importFile } from "./import-file.ts";
-import { alignFolder } from "./work-folder.ts";
 
 export interface AlignParts extends CutParts {
   readonly bus: EventBus;

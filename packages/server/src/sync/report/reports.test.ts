@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import type { MediaEntry } from "../library/contract.ts";
-import type { SyncSession } from "./contract.ts";
+import type { MediaEntry } from "../../library/contract.ts";
+import type { SyncSession } from "../contract.ts";
 import { Reports } from "./reports.ts";
 
 const t0 = 1_700_000_000_000_000;

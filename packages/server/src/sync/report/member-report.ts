@@ -1,13 +1,13 @@
 /** What the files of one member of a session show. */
 import { messageOf, OcelliError } from "@ocelli/protocol";
-import type { MediaEntry } from "../library/contract.ts";
-import { isEnclosure } from "../library/names.ts";
-import type { MemberReport, SessionMember, SyncSession } from "./contract.ts";
-import { deviceClock } from "./device-clock.ts";
-import { inHubTime } from "./hub-times.ts";
+import type { MediaEntry } from "../../library/contract.ts";
+import { isEnclosure } from "../../library/names.ts";
+import type { MemberReport, SessionMember, SyncSession } from "../contract.ts";
+import { deviceClock } from "../times/device-clock.ts";
+import { inHubTime } from "../times/hub-times.ts";
+import type { StampedFrame } from "../times/one-clock.ts";
+import { Settling } from "../times/settling.ts";
 import { type FrameFigures, FrameMeter } from "./measure.ts";
-import type { StampedFrame } from "./one-clock.ts";
-import { Settling } from "./settling.ts";
 
 export interface MemberParts {
   /** Of the library. @throws OcelliError `file_not_found` */

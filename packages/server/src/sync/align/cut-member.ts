@@ -5,16 +5,16 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { OcelliError } from "@ocelli/protocol";
-import type { Library, MediaEntry } from "../library/contract.ts";
-import { isEnclosure, stemOf } from "../library/names.ts";
-import { countPresentedFrames } from "../library/presented-frames.ts";
-import { endVideoAt } from "../media/edit-end.ts";
+import type { Library, MediaEntry } from "../../library/contract.ts";
+import { isEnclosure, stemOf } from "../../library/names.ts";
+import { countPresentedFrames } from "../../library/presented-frames.ts";
+import { endVideoAt } from "../../media/edit-end.ts";
+import type { MemberReport } from "../contract.ts";
+import { isTimed } from "../report/member-report.ts";
+import { inHubTime } from "../times/hub-times.ts";
 import { copyArgs, encodeArgs, joinList } from "./align-args.ts";
 import { encoderThreads, type FfmpegParts, runFfmpegWork } from "./align-ffmpeg.ts";
-import type { MemberReport } from "./contract.ts";
 import { type Cut, planCut, type TimedFrame } from "./cut-plan.ts";
-import { inHubTime } from "./hub-times.ts";
-import { isTimed } from "./member-report.ts";
 
 export interface CutParts extends FfmpegParts {
   readonly library: Library;

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import type { MediaEntry } from "../library/contract.ts";
-import type { MemberReport } from "./contract.ts";
+import type { MediaEntry } from "../../library/contract.ts";
+import type { MemberReport } from "../contract.ts";
 import { type CutParts, planMemberCut } from "./cut-member.ts";
 import type { TimedFrame } from "./cut-plan.ts";
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { MemberReport, SyncReport } from "./contract.ts";
+import type { MemberReport, SyncReport } from "../contract.ts";
 import { reportPage } from "./report-page.ts";
 
 const t0 = 1_700_000_000_000_000;

@@ -1,5 +1,5 @@
 /** A session's report as one HTML page without anything from elsewhere: it can be mailed and kept. Pure. */
-import type { MemberReport, SyncReport } from "./contract.ts";
+import type { MemberReport, SyncReport } from "../contract.ts";
 
 const verdicts: Readonly<Record<SyncReport["verdict"], { readonly text: string; readonly tone: string }>> = {
   within_tolerance: { text: "In sync", tone: "good" },

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { MediaEntry } from "../library/contract.ts";
-import type { SessionMember, SyncSession } from "./contract.ts";
+import type { MediaEntry } from "../../library/contract.ts";
+import type { SessionMember, SyncSession } from "../contract.ts";
 import { buildReport, type ReportParts } from "./report.ts";
 
 const t0 = 1_700_000_000_000_000;

@@ -2,13 +2,13 @@
 import { rm, rmdir } from "node:fs/promises";
 import { type DeviceResult, MultiCamController, MultiCamError } from "@ocelli/client/node";
 import { type ErrorCode, messageOf, OcelliError } from "@ocelli/protocol";
-import type { ClockSync } from "../clock/sync/state.ts";
-import type { Log } from "../log/log.ts";
+import type { ClockSync } from "../../clock/sync/state.ts";
+import type { Log } from "../../log/log.ts";
+import type { SessionMember, SyncSession } from "../contract.ts";
+import { trueStartUs } from "../session-clock.ts";
 import { fileStem, syncFacts } from "./camera-member.ts";
-import type { SessionMember, SyncSession } from "./contract.ts";
 import { type ImportParts, importFile } from "./import-file.ts";
 import type { MemberChange, MemberDriver } from "./members.ts";
-import { trueStartUs } from "./session-clock.ts";
 import { fetchFolder } from "./work-folder.ts";
 
 /** A device has at least so long to accept its start, and is given up so long before the common instant. */

@@ -2,7 +2,7 @@
  * What a session's files show, member by member, and a verdict. Nothing here is taken from a promise: first frames,
  * counts and jitter are read from the files; what a device only declared is called so.
  */
-import type { MemberReport, SyncReport, SyncSession } from "./contract.ts";
+import type { MemberReport, SyncReport, SyncSession } from "../contract.ts";
 import { judge } from "./findings.ts";
 import { isTimed, type MemberParts, memberReport } from "./member-report.ts";
 

@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pino from "pino";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { SystemClock } from "../clock/system-clock.ts";
-import type { Library } from "../library/contract.ts";
-import { MediaLibrary } from "../library/library.ts";
+import { SystemClock } from "../../clock/system-clock.ts";
+import type { Library } from "../../library/contract.ts";
+import { MediaLibrary } from "../../library/library.ts";
 import { importFile } from "./import-file.ts";
 
 const clock = new SystemClock();

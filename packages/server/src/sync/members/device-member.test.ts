@@ -6,11 +6,11 @@ import { join } from "node:path";
 import { withLength } from "@ocelli/protocol/multicam";
 import pino from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { FakeClock } from "../clock/fake-clock.ts";
-import type { Library, Sidecar } from "../library/contract.ts";
-import { checkName } from "../library/names.ts";
+import { FakeClock } from "../../clock/fake-clock.ts";
+import type { Library, Sidecar } from "../../library/contract.ts";
+import { checkName } from "../../library/names.ts";
+import type { SessionMember, SyncSession } from "../contract.ts";
 import { fileStem } from "./camera-member.ts";
-import type { SessionMember, SyncSession } from "./contract.ts";
 import { type DeviceDriverOptions, deviceDriver } from "./device-member.ts";
 import type { MemberChange } from "./members.ts";
 

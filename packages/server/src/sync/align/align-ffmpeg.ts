@@ -1,9 +1,9 @@
 /** One run of ffmpeg that writes as much as a recording: given up when space runs out, whoever says so. */
 import { availableParallelism } from "node:os";
 import { OcelliError } from "@ocelli/protocol";
-import type { Clock } from "../clock/clock.ts";
-import { runFfmpeg } from "../ffmpeg/run.ts";
-import type { StorageGuard } from "../library/contract.ts";
+import type { Clock } from "../../clock/clock.ts";
+import { runFfmpeg } from "../../ffmpeg/run.ts";
+import type { StorageGuard } from "../../library/contract.ts";
 
 export interface FfmpegParts {
   readonly storage: StorageGuard;

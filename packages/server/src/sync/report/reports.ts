@@ -2,12 +2,12 @@
  * Makes reports when asked. Reading the files of a long session takes minutes: whoever asks while a report of the same is
  * being made gets that one, and only a few are made at a time; the others wait in order.
  */
-import type { Clock } from "../clock/clock.ts";
-import type { Library } from "../library/contract.ts";
-import { recordedFrames } from "../library/recorded-frames.ts";
-import { Limiter } from "../store/limiter.ts";
-import type { SyncReport, SyncSession } from "./contract.ts";
-import type { StampedFrame } from "./one-clock.ts";
+import type { Clock } from "../../clock/clock.ts";
+import type { Library } from "../../library/contract.ts";
+import { recordedFrames } from "../../library/recorded-frames.ts";
+import { Limiter } from "../../store/limiter.ts";
+import type { SyncReport, SyncSession } from "../contract.ts";
+import type { StampedFrame } from "../times/one-clock.ts";
 import { buildReport } from "./report.ts";
 
 export interface ReportsOptions {

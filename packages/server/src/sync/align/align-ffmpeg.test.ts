@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
-import { SystemClock } from "../clock/system-clock.ts";
-import type { StorageLevel } from "../library/contract.ts";
+import { SystemClock } from "../../clock/system-clock.ts";
+import type { StorageLevel } from "../../library/contract.ts";
 import { runFfmpegWork } from "./align-ffmpeg.ts";
 
 const source = (seconds: number): string[] => ["-f", "lavfi", "-i", `testsrc2=s=640x480:r=30:d=${seconds}`];

@@ -1,9 +1,9 @@
 /** What is to be said of a session in words: what is bad is out of tolerance, the rest is good to know. Pure. */
-import { framesDropped as droppedHereAndThere } from "../recording/drops.ts";
-import { hubWasDown } from "../recording/session.ts";
-import type { MemberReport, SyncSession } from "./contract.ts";
-import { deviceClock } from "./device-clock.ts";
-import { clockFindings, trueStartUs } from "./session-clock.ts";
+import { framesDropped as droppedHereAndThere } from "../../recording/drops.ts";
+import { hubWasDown } from "../../recording/session.ts";
+import type { MemberReport, SyncSession } from "../contract.ts";
+import { clockFindings, trueStartUs } from "../session-clock.ts";
+import { deviceClock } from "../times/device-clock.ts";
 
 /** Members stopped by hand end not quite together. */
 const earlyEndMs = 500;

@@ -1,11 +1,11 @@
 /** A camera of this hub as a member: its recording is armed for the instant, the capture warm long before. */
 import { messageOf, OcelliError } from "@ocelli/protocol";
-import type { RecordingView } from "../events/catalogue.ts";
-import type { Library, Sidecar } from "../library/contract.ts";
-import type { Recordings } from "../recording/contract.ts";
-import type { SessionMember, SyncSession } from "./contract.ts";
+import type { RecordingView } from "../../events/catalogue.ts";
+import type { Library, Sidecar } from "../../library/contract.ts";
+import type { Recordings } from "../../recording/contract.ts";
+import type { SessionMember, SyncSession } from "../contract.ts";
+import { trueStartUs } from "../session-clock.ts";
 import type { MemberChange, MemberDriver } from "./members.ts";
-import { trueStartUs } from "./session-clock.ts";
 
 export function cameraDriver(
   recordings: Pick<Recordings, "start" | "rearm" | "stop" | "activeOf">,
