@@ -185,8 +185,7 @@ function checkStartTime(startAtUs: number | undefined, nowUs: number): void {
   if (startAtUs === undefined) return;
   const aheadUs = startAtUs - nowUs;
   if (aheadUs >= -longestPastUs && aheadUs <= longestAheadUs) return;
-  const when =
-    aheadUs < 0 ? `${Math.round(-aheadUs / 1e6)} s in the past` : `${Math.round(aheadUs / 3.6e9)} h ahead`;
+  const when = aheadUs < 0 ? `${Math.round(-aheadUs / 1e6)} s in the past` : "more than a day ahead";
   throw new OcelliError(
     "invalid_params",
     `The start asked for is ${when}; it must be between 10 s ago and 24 h from now. Check the clocks of both machines.`,

@@ -45,7 +45,10 @@ describe("a session", () => {
     ...more,
   });
 
-  function filesOf(known: SyncSession): { files: SessionFiles; forgotten: string[]; deleted: string[] } {
+  function filesOf(
+    known: SyncSession,
+    alignFiles?: SessionFilesOptions["alignFiles"],
+  ): { files: SessionFiles; forgotten: string[]; deleted: string[] } {
     const forgotten: string[] = [];
     const deleted: string[] = [];
     const missing = (name: string) => new OcelliError("file_not_found", `${name} is gone`);
@@ -60,14 +63,15 @@ describe("a session", () => {
       },
     };
     const sessions: SessionFilesOptions["sessions"] = {
-      session: () => known,
+      session: (id) => ({ ...known, id }),
       forget: (id) => {
         forgotten.push(id);
         return known;
       },
       noteAligned: () => undefined,
     };
-    const options = { folder, library, sessions, clock: new FakeClock() } as unknown as SessionFilesOptions;
+    const parts = { folder, library, sessions, clock: new FakeClock(), alignFiles };
+    const options = parts as unknown as SessionFilesOptions;
     return { files: new SessionFiles(options), forgotten, deleted };
   }
 
@@ -81,6 +85,28 @@ describe("a session", () => {
     await expect(aligning).rejects.toMatchObject({ code: "unsupported" });
     await expect(files.align("s", {})).rejects.toMatchObject({ code: "unsupported" });
     expect(existsSync(join(folder, "align-s"))).toBe(false);
+  });
+
+  it("waits for its turn to be aligned, and can be given up while it waits", async () => {
+    const begun: string[] = [];
+    const ends = new Map<string, () => void>();
+    const { files } = filesOf(session(), async ({ session: { id } }) => {
+      begun.push(id);
+      await new Promise<void>((resolve) => ends.set(id, resolve));
+      return { fromUs: 0, toUs: 0, members: [], skipped: [], preview: undefined };
+    });
+    const giveUp = new AbortController();
+    const all = ["a", "b", "c", "d"].map((id) =>
+      files.align(id, id === "c" ? { signal: giveUp.signal } : {}),
+    );
+    const givenUp = expect(all[2]).rejects.toThrow("enough");
+    await expect.poll(() => begun).toEqual(["a", "b"]);
+    giveUp.abort(new Error("enough"));
+    ends.get("b")?.();
+    await givenUp;
+    await expect.poll(() => begun).toEqual(["a", "b", "d"]);
+    for (const end of ends.values()) end();
+    await Promise.allSettled(all);
   });
 
   it("goes with its files when that is wanted, whatever retention has deleted of them before", async () => {

@@ -1,6 +1,7 @@
 /** What can be asked of a session's files: the report, and the cut to what all members have. */
 import { OcelliError } from "@ocelli/protocol";
 import { recordedFrames } from "../library/recorded-frames.ts";
+import { Limiter } from "../store/limiter.ts";
 import { type Aligned, type AlignOptions, type AlignParts, alignSession } from "./align/align.ts";
 import type { SyncReport, SyncSession } from "./contract.ts";
 import { removeUnfinished } from "./members/work-folder.ts";
@@ -10,13 +11,19 @@ import { isOpen } from "./store.ts";
 
 export interface SessionFilesOptions extends Omit<AlignParts, "frames"> {
   readonly sessions: Pick<SessionBook, "session" | "forget" | "noteAligned">;
+  /** `alignSession` unless a test says otherwise. */
+  readonly alignFiles?: typeof alignSession;
 }
+
+/** Each is an ffmpeg that takes what processor time there is. */
+const alignedAtOnce = 2;
 
 export class SessionFiles {
   readonly #options: SessionFilesOptions;
   readonly #reports: Reports;
   readonly #closing = new AbortController();
   readonly #aligning = new Map<string, Promise<Aligned>>();
+  readonly #alignTurns = new Limiter(alignedAtOnce);
   /** Sessions whose files are being deleted. */
   readonly #removing = new Set<string>();
 
@@ -32,7 +39,7 @@ export class SessionFiles {
   }
 
   /**
-   * Once at a time for a session.
+   * Once at a time for a session; a few sessions at once, the others wait in order.
    * @throws OcelliError `not_found`, `file_in_use` while it records, is being aligned or deleted, and those of `alignSession`
    */
   async align(
@@ -46,9 +53,12 @@ export class SessionFiles {
       ...(options.signal === undefined ? [] : [options.signal]),
     ]);
     const work = (async () => {
-      const report = await this.report(sessionId);
-      const parts = { ...this.#options, frames: recordedFrames };
-      const aligned = await alignSession(report, parts, { ...options, signal });
+      const { alignFiles = alignSession } = this.#options;
+      const aligned = await this.#alignTurns.run(async () => {
+        signal.throwIfAborted();
+        const report = await this.report(sessionId);
+        return alignFiles(report, { ...this.#options, frames: recordedFrames }, { ...options, signal });
+      });
       const made = aligned.members.map(({ filename }) => filename);
       sessions.noteAligned(sessionId, aligned.preview === undefined ? made : [...made, aligned.preview]);
       return aligned;
