@@ -107,7 +107,6 @@ interface CaptureTimes {
 
 /** What one of our own recordings says of its frames; `undefined` for other files. */
 async function captureTimes(path: string, signal: AbortSignal): Promise<CaptureTimes | undefined> {
-  if (extensionOf(path) !== "mp4") return undefined;
   let firstUs: number | undefined;
   let lastUs = 0;
   let frames = 0;

@@ -15,6 +15,7 @@ import type { Log } from "../log/log.ts";
 import { syncFolder } from "../store/atomic-file.ts";
 import type { Library, MediaEntry, MediaKind, Page, PageOptions, Sidecar } from "./contract.ts";
 import { describeFile } from "./describe.ts";
+import { frameTimesPath } from "./frame-times-file.ts";
 import { openIndex, setAside } from "./index-file.ts";
 import { type IndexRow, isCorruption, type MediaIndex } from "./media-index.ts";
 import { checkName, completeName, extensionOf, inFormat, stemOf, toBaseName, withSuffix } from "./names.ts";
@@ -268,8 +269,7 @@ export class MediaLibrary implements Library {
     const path = join(this.#folders[kind], filename);
     try {
       // The medium first: a sidecar left alone by a crash is only a note, a medium left alone would come back.
-      await removeFile(path);
-      await removeFile(sidecarPath(path));
+      for (const one of [path, frameTimesPath(path), sidecarPath(path)]) await removeFile(one);
       if (this.#options.sync ?? true) await syncFolder(this.#folders[kind]);
     } catch (error) {
       throw storageFailed(`The ${kind} ${filename} could not be deleted`, path, error);
@@ -397,8 +397,7 @@ export class MediaLibrary implements Library {
     if (this.#reserved.has(keyOf(kind, filename))) return true;
     const path = join(this.#folders[kind], filename);
     return (
-      existsSync(path) ||
-      existsSync(sidecarPath(path)) ||
+      [path, sidecarPath(path), frameTimesPath(path)].some((one) => existsSync(one)) ||
       this.#withIndex((index) => index.byName(kind, filename)) !== undefined
     );
   }

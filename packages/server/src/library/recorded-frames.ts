@@ -7,6 +7,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { OcelliError } from "@ocelli/protocol";
 import { type RecordedFrameTime, readFrameTimes } from "../media/mp4-recovery.ts";
 import { Limiter } from "../store/limiter.ts";
+import { frameTimesPath, readFrameTimesFile } from "./frame-times-file.ts";
 
 const readAtOnce = 2;
 const turns = new Limiter(readAtOnce);
@@ -16,18 +17,23 @@ const framesInTurn = 256;
 /**
  * Works while the file grows: ends then with the last whole fragment that was there at the beginning. The file is closed
  * when the iteration ends, also early.
- * @param path of an MP4 the hub recorded
- * @throws OcelliError `unsupported` when the file carries no frame times (other formats, other makers),
- *   `file_not_found`; the signal's reason
+ * @param path of an MP4 the hub recorded, or of any recording whose frame times lie beside it
+ * @param options.hiddenToo also the frames of an MP4 that no player shows, before its first picture
+ * @throws OcelliError `unsupported` when there are no frame times (a file of another maker), `file_not_found`; the
+ *   signal's reason
  */
 export async function* recordedFrames(
   path: string,
   signal?: AbortSignal,
+  options: { readonly hiddenToo?: boolean } = {},
 ): AsyncGenerator<RecordedFrameTime, void, undefined> {
-  const file = await openFile(path);
+  const beside = await open(frameTimesPath(path), "r").catch(() => undefined);
+  const file = beside ?? (await openFile(path));
   try {
-    const { size } = await file.stat();
-    const frames = readFrameTimes((offset, length) => readAt(file, offset, length), size);
+    const read = (offset: number, length: number): Promise<Buffer> => readAt(file, offset, length);
+    const frames = beside
+      ? readFrameTimesFile(read)
+      : readFrameTimes(read, (await file.stat()).size, options.hiddenToo);
     for (let more = true; more; ) {
       const turn = await turns.run(() => nextOf(frames, signal));
       yield* turn;

@@ -94,9 +94,14 @@ export interface RecordedFrameTime {
 
 /**
  * The frame times of a recording: growing, cut or finished.
+ * @param hiddenToo also of the frames before the first presented one, for containers that cannot hide them
  * @throws OcelliError `unsupported` when the file is not one of our recordings
  */
-export async function* readFrameTimes(read: ReadAt, size: number): AsyncGenerator<RecordedFrameTime> {
+export async function* readFrameTimes(
+  read: ReadAt,
+  size: number,
+  hiddenToo = false,
+): AsyncGenerator<RecordedFrameTime> {
   const window = new FileWindow(read, size);
   const start = await readStart(window, size);
   const video = start.ok ? start.tracks.find(({ parts }) => parts.track.kind === "video") : undefined;
@@ -106,26 +111,28 @@ export async function* readFrameTimes(read: ReadAt, size: number): AsyncGenerato
   }
   const { timescale } = video.parts.track;
   let index = 0;
+  let fromTicks = hiddenToo ? undefined : video.presentTicks;
   let held: PresentedSample | undefined;
   for await (const sample of inPresentationOrder(window, start, video)) {
-    if (sample.pts < video.presentTicks) continue;
-    if (held) yield toFrameTime(held, index++, sample.pts - held.pts, video.presentTicks, timescale);
+    fromTicks ??= sample.pts;
+    if (sample.pts < fromTicks) continue;
+    if (held) yield toFrameTime(held, index++, sample.pts - held.pts, fromTicks, timescale);
     held = sample;
   }
-  if (held) yield toFrameTime(held, index, held.duration, video.presentTicks, timescale);
+  if (held) yield toFrameTime(held, index, held.duration, fromTicks ?? held.pts, timescale);
 }
 
 function toFrameTime(
   sample: PresentedSample,
   index: number,
   durationTicks: number,
-  presentTicks: number,
+  fromTicks: number,
   timescale: number,
 ): RecordedFrameTime {
   return {
     index,
     capturedAtUs: sample.time.capturedAtUs,
-    mediaTimeUs: ticksToUs(sample.pts - presentTicks, timescale),
+    mediaTimeUs: ticksToUs(sample.pts - fromTicks, timescale),
     durationUs: ticksToUs(durationTicks, timescale),
     keyframe: sample.time.keyframe,
     discontinuity: sample.time.discontinuity,

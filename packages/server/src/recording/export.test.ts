@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { readdirSync } from "node:fs";
+import { mkdtemp, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pino from "pino";
@@ -9,6 +9,7 @@ import { SystemClock } from "../clock/system-clock.ts";
 import { EventBus } from "../events/bus.ts";
 import type { StorageGuard, StorageState } from "../library/contract.ts";
 import { MediaLibrary } from "../library/library.ts";
+import { framesOf } from "../library/testing/frames-of.ts";
 import { makeFragments } from "../library/testing/make-fragments.ts";
 import { makeSidecar } from "../library/testing/make-sidecar.ts";
 import { writeRecording } from "../library/testing/write-recording.ts";
@@ -147,6 +148,7 @@ describe("an export by stream copy", () => {
     const entry = library.get("recording", result.filename);
     expect(inspect(entry.path)).toMatchObject({ codec, format: container, presented: 60, decoded: 60 });
     expect(pictures(entry.path)).toEqual(pictures(before.path));
+    expect(await framesOf(entry.path)).toEqual(await framesOf(before.path));
     expect(entry).toMatchObject({
       codec,
       format,
@@ -188,6 +190,48 @@ describe("an export by stream copy", () => {
     expect(entry.frames).toBe(60);
     expect((before.firstFrameAtUs ?? 0) - (entry.firstFrameAtUs ?? 0)).toBe(333_333);
     expect(entry.durationS).toBeCloseTo(2, 1);
+    expect(await framesOf(library.get("recording", mp4.filename).path)).toEqual(await framesOf(before.path));
+    const times = await framesOf(entry.path);
+    expect(times.map((one) => one.capturedAtUs)).toEqual(
+      h264.map((one) => one.capturedAtUs).sort((a, b) => a - b),
+    );
+    expect([times[0]?.mediaTimeUs, times[10]?.mediaTimeUs]).toEqual([0, 333_333]);
+  });
+
+  it("keeps no times where there are none, or where they are those of other frames", async () => {
+    await record("clip.mp4", "mjpeg", mjpeg);
+    const first = await exporter.run({ filename: "clip.mp4", format: "mkv", codec: "copy" });
+    const path = join(root, "recordings", first.filename);
+    // The file lies beside the recording; an export of the export has its times too, as long as they fit.
+    const second = await exporter.run({ filename: first.filename, format: "mp4", codec: "copy" });
+    expect(await framesOf(join(root, "recordings", second.filename))).toEqual(await framesOf(path));
+    await truncate(`${path}.frames`, (await stat(`${path}.frames`)).size - 25);
+    const third = await exporter.run({ filename: first.filename, format: "mp4", codec: "copy" });
+    expect(files().filter((name) => name.startsWith(third.filename))).toHaveLength(2);
+    await rm(`${path}.frames`);
+    await expect(framesOf(path)).rejects.toMatchObject({ code: "unsupported" });
+    const fourth = await exporter.run({ filename: first.filename, format: "ts", codec: "h264" });
+    expect(files().filter((name) => name.startsWith(fourth.filename))).toHaveLength(2);
+    expect(files().filter((name) => name.startsWith("."))).toEqual([]);
+  });
+
+  it("is deleted with its times", async () => {
+    await record("clip.mp4", "mjpeg", mjpeg);
+    const { filename } = await exporter.run({ filename: "clip.mp4", format: "mkv", codec: "copy" });
+    expect(files()).toContain(`${filename}.frames`);
+    expect(library.page("recording", { limit: 10, offset: 0 }).total).toBe(2);
+    await library.delete("recording", filename);
+    expect(files()).toEqual(["clip.mp4", "clip.mp4.json"]);
+  });
+
+  it("is described with its times when its sidecar is lost", async () => {
+    await record("clip.mp4", "mjpeg", mjpeg);
+    const { filename } = await exporter.run({ filename: "clip.mp4", format: "mkv", codec: "copy" });
+    const { path, firstFrameAtUs, lastFrameAtUs } = library.get("recording", filename);
+    await rm(`${path}.json`);
+    await library.rebuild();
+    expect(library.get("recording", filename)).toMatchObject({ frames: 60, firstFrameAtUs, lastFrameAtUs });
+    expect(library.page("recording", { limit: 10, offset: 0 }).total).toBe(2);
   });
 });
 
@@ -316,10 +360,12 @@ describe("an export that cannot be", () => {
   });
 
   it("left by a crash is cleared away", async () => {
-    await writeFile(join(root, "recordings/.export-1.part"), "half");
+    for (const name of [".export-1.part", ".export-1.part.frames"]) {
+      await writeFile(join(root, "recordings", name), "half");
+    }
     const next = new Exporter({ library, storage: guard, clock, log });
     await next.close();
-    expect(existsSync(join(root, "recordings/.export-1.part"))).toBe(false);
+    expect(files()).toEqual([]);
   });
 });
 

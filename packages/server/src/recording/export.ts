@@ -3,21 +3,24 @@
  * ffmpeg and the temporary file; the name and the entry are the library's.
  *
  * The file is written under a hidden temporary name beside the recordings, checked with ffprobe, flushed, and renamed
- * when it is whole: nobody sees a part of an export, and a failed one leaves nothing.
+ * when it is whole: nobody sees a part of an export, and a failed one leaves nothing. The capture times of the frames,
+ * which ffmpeg does not copy, go into a file beside it.
  */
 
 import { randomUUID } from "node:crypto";
 import { open, readdir, rename, unlink } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
-import { messageOf, OcelliError } from "@ocelli/protocol";
+import { dirname, join } from "node:path";
+import { codeOf, messageOf, OcelliError } from "@ocelli/protocol";
 import type { Clock } from "../clock/clock.ts";
 import type { EventBus } from "../events/bus.ts";
 import { probe } from "../ffmpeg/probe.ts";
 import { runFfmpeg } from "../ffmpeg/run.ts";
 import type { Library, MediaEntry, Sidecar, StorageGuard } from "../library/contract.ts";
+import { frameTimesPath, writeFrameTimes } from "../library/frame-times-file.ts";
 import { isEnclosure } from "../library/names.ts";
 import { countPresentedFrames, hiddenLeadUs } from "../library/presented-frames.ts";
+import { recordedFrames } from "../library/recorded-frames.ts";
 import type { Log } from "../log/log.ts";
 import { syncFolder } from "../store/atomic-file.ts";
 import type { ExportRequest, ExportResult, Exports } from "./contract.ts";
@@ -127,15 +130,15 @@ export class Exporter implements Exports {
       await this.#convert(job, entry, plan, temporary);
       const found = await this.#check(temporary, entry, plan, job.stop);
       await flush(temporary);
+      const hasTimes = await this.#keepFrameTimes(entry, found, temporary, job.stop);
       job.stop.throwIfAborted();
       reserved = library.reserveCopy(entry, plan.format);
       const sidecar = describeExport(entry, plan, reserved, found, this.#options.clock.wallUs());
-      const placed = rename(temporary, join(folder, reserved)).then(() => syncFolder(folder));
-      await library.put(sidecar, { after: placed });
+      await library.put(sidecar, { after: place(temporary, join(folder, reserved), hasTimes) });
       return { filename: reserved, bytes: found.bytes };
     } catch (error) {
       if (reserved !== undefined) library.release("recording", reserved);
-      await unlink(temporary).catch(() => undefined);
+      for (const one of [temporary, frameTimesPath(temporary)]) await unlink(one).catch(() => undefined);
       throw error;
     }
   }
@@ -221,6 +224,29 @@ export class Exporter implements Exports {
     };
   }
 
+  /** @returns false when the recording has none, or none that fit: no times are better than those of other frames */
+  async #keepFrameTimes(
+    entry: MediaEntry,
+    { frames, leadUs }: Found,
+    temporary: string,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    try {
+      const times = recordedFrames(entry.path, signal, { hiddenToo: leadUs > 0 });
+      const kept = await writeFrameTimes(temporary, times);
+      if (kept === frames) return true;
+      const { filename } = entry;
+      this.#options.log.warn(
+        { filename, frames, kept },
+        "an export has no capture times: frames are missing",
+      );
+    } catch (error) {
+      if (codeOf(error) !== "unsupported") throw error;
+    }
+    await unlink(frameTimesPath(temporary));
+    return false;
+  }
+
   async #turn(signal: AbortSignal): Promise<() => void> {
     const max = this.#options.maxAtOnce ?? 1;
     while (this.#busy >= max) {
@@ -268,7 +294,7 @@ export class Exporter implements Exports {
     const folder = this.#options.library.folder("recording");
     try {
       const names = await readdir(folder);
-      const left = names.filter((name) => name.startsWith(temporaryPrefix) && name.endsWith(".part"));
+      const left = names.filter((name) => name.startsWith(temporaryPrefix));
       await Promise.all(left.map((name) => unlink(join(folder, name))));
     } catch (error) {
       this.#options.log.warn(
@@ -316,6 +342,13 @@ function describeExport(
     exportedFrom: entry.filename,
     sha256: undefined,
   };
+}
+
+/** The medium first: its times alone would keep its name from the next try. */
+async function place(temporary: string, path: string, hasTimes: boolean): Promise<void> {
+  await rename(temporary, path);
+  if (hasTimes) await rename(frameTimesPath(temporary), frameTimesPath(path));
+  await syncFolder(dirname(path));
 }
 
 async function flush(path: string): Promise<void> {

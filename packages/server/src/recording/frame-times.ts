@@ -10,9 +10,7 @@ const chunkLength = 65_536;
 /**
  * CSV in chunks of some tens of KiB: a header, then a line a presented frame: its number from 0, capture time (epoch
  * microseconds and ISO 8601 in UTC), time in the file, duration, and 1 for a keyframe. Reads as `recordedFrames` does.
- * @param path of an MP4 the hub recorded
- * @throws OcelliError `unsupported` when the file carries no frame times (other formats, other makers),
- *   `file_not_found`
+ * @throws OcelliError `unsupported` when the file has no frame times, `file_not_found`
  */
 export async function* frameTimesCsv(path: string, signal?: AbortSignal): AsyncGenerator<string> {
   let text = frameTimesHeader;
