@@ -107,6 +107,7 @@ interface CaptureTimes {
 
 /** What one of our own recordings says of its frames; `undefined` for other files. */
 async function captureTimes(path: string, signal: AbortSignal): Promise<CaptureTimes | undefined> {
+  if (isEnclosure(path)) return undefined;
   let firstUs: number | undefined;
   let lastUs = 0;
   let frames = 0;

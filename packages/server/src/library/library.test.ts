@@ -197,6 +197,8 @@ describe("reserving a name", () => {
     await unlink(join(root, "recordings/indexed.mp4.json"));
     await writeFile(join(root, "recordings/ondisk.mp4"), "x");
     await writeFile(join(root, "recordings/half.mp4.json"), "{}");
+    await writeFile(join(root, "recordings/times.mkv.frames"), "");
+    expect(library.reserve("recording", "times", "mkv")).toBe("times_1.mkv");
     expect(library.reserve("recording", "indexed", "mp4")).toBe("indexed_1.mp4");
     expect(library.reserve("recording", "ondisk.mp4", "mp4")).toBe("ondisk_1.mp4");
     expect(library.reserve("recording", "half", "mp4")).toBe("half_1.mp4");
