@@ -50,3 +50,11 @@ it("grants the least noise, and needs samples", () => {
   expect(trendOf(handle, 60, 2).grows).toBe(false);
   expect(() => trendOf(handle.slice(0, 8), 60, 2)).toThrow("more samples");
 });
+
+it("takes the first two samples where the first minute has one: a round may last longer", () => {
+  const rare = [15, 116, 160, 200, 240, 600].map((atS, index) => ({
+    atS,
+    value: index < 2 ? 10 - index : 9,
+  }));
+  expect(trendOf(rare, 60, 0)).toMatchObject({ noise: 1, growth: 0 });
+});

@@ -15,16 +15,20 @@ export interface Trend {
   readonly grows: boolean;
 }
 
+/** One sample alone shows no noise. */
+const leastFirst = 2;
+
 /**
- * @param untilS the first part, by which the noise is judged
+ * @param untilS the first part, by which the noise is judged; longer where less than two samples are in it
  * @param least noise that is always granted: a collector gives memory back in steps
  */
 export function trendOf(samples: readonly Sample[], untilS: number, least: number): Trend {
-  const first = samples.filter(({ atS }) => atS <= untilS).map(({ value }) => value);
-  const later = samples.filter(({ atS }) => atS > untilS);
+  const soon = samples.filter(({ atS }) => atS <= untilS).length;
+  const first = samples.slice(0, Math.max(leastFirst, soon)).map(({ value }) => value);
+  const later = samples.slice(first.length);
   const from = later[0];
   const to = later.at(-1);
-  if (first.length < 2 || from === undefined || to === undefined || later.length < 3)
+  if (from === undefined || to === undefined || later.length < 3)
     throw new Error(`a trend needs more samples than ${first.length} at first and ${later.length} later`);
   const noise = Math.max(least, Math.max(...first) - Math.min(...first));
   const slope = medianSlope(later);
